@@ -1,3 +1,31 @@
-"""rekur: sequence modelling with recurrent networks. Write one step of a cell; rekur unfolds it."""
+"""rekur: sequence modelling with recurrent networks. Write one step of a cell; rekur unfolds it.
+
+A public name is imported when it is first used, so that `import rekur` is quick and loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rekur.errors import suggest as _suggest
 
 __version__ = "0.1.0"
+
+_HOME = {  # public name -> the package that it comes from
+    "RekurError": "rekur.errors",
+}
+__all__ = list(_HOME)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+if TYPE_CHECKING:  # the table again, for type checkers and editors; a test holds the two together
+    from rekur.errors import RekurError as RekurError
+else:
+
+    def __getattr__(name):
+        if name not in _HOME:
+            raise AttributeError(f"module 'rekur' has no attribute {name!r}{_suggest(name, _HOME)}")
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
