@@ -1,0 +1,40 @@
+"""The step graph: what a recurrent cell is. Tracing, text, rewriting, differentiation; no torch in here."""
+
+from rekur.graph.equations import equations
+from rekur.graph.ir import Argument, Graph, Node, make, walk
+from rekur.graph.language import (
+    affine,
+    exp,
+    gate,
+    layer_norm,
+    log,
+    max_over,
+    maximum,
+    mean_over,
+    named,
+    neighbour,
+    one_hot,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    spread,
+    sqrt,
+    standardise,
+    stop,
+    sum_over,
+    tanh,
+    weight,
+    where,
+)
+from rekur.graph.ops import EPSILON, OPS, Leaf, Op, Type
+from rekur.graph.text import parse, same_structure, structure_hash, text_hash, to_text
+from rekur.graph.trace import Cell, cell
+from rekur.graph.verify import verify
+
+__all__ = [
+    "EPSILON", "OPS", "Argument", "Cell", "Graph", "Leaf", "Node", "Op", "Type", "affine", "cell", "equations",
+    "exp", "gate", "layer_norm", "log", "make", "max_over", "maximum", "mean_over", "named", "neighbour", "one_hot",
+    "parse", "relu", "same_structure", "sigmoid", "softmax", "softplus", "spread", "sqrt", "standardise", "stop",
+    "structure_hash", "sum_over", "tanh", "text_hash", "to_text", "verify", "walk", "weight", "where",
+]  # fmt: skip
