@@ -150,7 +150,7 @@ def test_pure_tests_do_without_torch():
 
 def test_no_file_asks_to_be_split():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert len(lines) >= 3
+    assert SOURCE / "errors.py" in lines
     assert {str(path.relative_to(SOURCE)): n for path, n in lines.items() if n > MOST_LINES} == {}
 
 
