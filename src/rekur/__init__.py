@@ -12,6 +12,15 @@ __version__ = "0.1.0"
 
 _HOME = {  # public name -> the package that it comes from
     "RekurError": "rekur.errors",
+    "Cell": "rekur.graph",
+    "Graph": "rekur.graph",
+    "Node": "rekur.graph",
+    "affine": "rekur.graph",
+    "cell": "rekur.graph",
+    "gate": "rekur.graph",
+    "named": "rekur.graph",
+    "neighbour": "rekur.graph",
+    "weight": "rekur.graph",
 }
 __all__ = list(_HOME)
 
@@ -22,6 +31,15 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:  # the table again, for type checkers and editors; a test holds the two together
     from rekur.errors import RekurError as RekurError
+    from rekur.graph import Cell as Cell
+    from rekur.graph import Graph as Graph
+    from rekur.graph import Node as Node
+    from rekur.graph import affine as affine
+    from rekur.graph import cell as cell
+    from rekur.graph import gate as gate
+    from rekur.graph import named as named
+    from rekur.graph import neighbour as neighbour
+    from rekur.graph import weight as weight
 else:
 
     def __getattr__(name):
