@@ -41,15 +41,11 @@ class Block:
 def blocks(document: Path) -> Iterator[Block]:
     text = document.read_text(encoding="utf-8")
     found = list(BLOCK.finditer(text))
-    assert len(re.findall("^```", text, re.MULTILINE)) == 2 * len(found), (
-        f"{document.name}: a fence is not closed"
-    )
+    assert len(re.findall("^```", text, re.MULTILINE)) == 2 * len(found), f"{document.name}: a fence is not closed"
     for match in found:
         line = text.count("\n", 0, match.start("body")) + 1
         block = Block(match["language"], match["body"], line, (match["key"], match["value"]))
-        assert block.language in RUN | SHOWN, (
-            f"{document.name}:{line - 1}: unknown language {block.language!r}"
-        )
+        assert block.language in RUN | SHOWN, f"{document.name}:{line - 1}: unknown language {block.language!r}"
         yield block
 
 

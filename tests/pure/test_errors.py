@@ -5,11 +5,7 @@ import pytest
 from rekur import errors
 from rekur.errors import RekurError, suggest
 
-KINDS = [
-    value
-    for value in vars(errors).values()
-    if isinstance(value, type) and value.__module__ == errors.__name__
-]
+KINDS = [value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__]
 
 
 def test_every_error_is_one_of_ours_and_says_what_it_means():
@@ -26,9 +22,7 @@ def test_an_error_shows_its_message_and_is_caught_as_one_of_ours(kind: type[Reku
 
 
 def test_suggest_finds_the_nearest_of_several():
-    assert (
-        suggest("hiden_size", ["input_size", "hidden_size", "num_layers"]) == "; did you mean 'hidden_size'?"
-    )
+    assert suggest("hiden_size", ["input_size", "hidden_size", "num_layers"]) == "; did you mean 'hidden_size'?"
 
 
 def test_suggest_takes_any_iterable_once():
