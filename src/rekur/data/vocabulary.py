@@ -100,8 +100,7 @@ class Vocabulary:
         Args:
             text: what to encode.
             unseen: what becomes of characters that are not in the vocabulary. `unknown` writes the number
-                of
-                `UNKNOWN` for them, `error` refuses them, `skip` leaves them out.
+                of `UNKNOWN` for them, `error` refuses them, `skip` leaves them out.
 
         Returns:
             A one-dimensional array of type `dtype`.
