@@ -1,0 +1,76 @@
+"""Choosing how a cell runs: `compile`, the kernel it gives, and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rekur.errors import BackendError, OptionError, suggest
+from rekur.graph import Cell, Graph
+from rekur.run.call import Backend, Call
+from rekur.run.fused import Fused
+from rekur.run.reference import Reference
+
+BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"fused": Fused, "reference": Reference}
+"""Name -> backend, the fastest first; `auto` takes the first that can do a call."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A cell made ready to run. `scan` runs it; `explain` says how and why."""
+
+    graph: Graph
+    backends: tuple[Backend, ...]
+    refused: Mapping[str, str]
+    """Backend -> why it can never run this cell"""
+    asked: str
+    """`auto`, or the backend asked for by name"""
+
+    def __reduce__(self) -> tuple[Callable[..., Kernel], tuple[Graph, str]]:
+        return compile, (self.graph, self.asked)  # made anew where it is copied or loaded
+
+    def choose(self, call: Call) -> Backend:
+        """The first backend that can do this call; BackendError names each reason where none can."""
+        reasons = dict(self.refused)
+        for backend in self.backends:
+            reason = backend.refuses_call(call)
+            if reason is None:
+                return backend
+            reasons[backend.name] = reason
+        raise BackendError(f"{self.graph.name} cannot run: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
+
+    def explain(self) -> str:
+        """In a line, which backend runs the cell and why.
+
+        >>> from rekur.cells import lstm
+        >>> compile(lstm).explain()
+        "lstm runs on fused (it is torch's LSTM), or on reference for a call that fused refuses"
+        """
+        first, *others = self.backends
+        text = f"{self.graph.name} runs on {first.name} ({first.why})"
+        if others:
+            text += f", or on {others[0].name} for a call that {first.name} refuses"
+        return text + "".join(f"; not {k}: {v}" for k, v in self.refused.items())
+
+
+def compile(cell: Cell | Graph, backend: str = "auto") -> Kernel:
+    """Make a cell ready to run.
+
+    :param backend: `auto` takes, call by call, the fastest that can do it; `fused` is torch's own LSTM, GRU or
+        RNN for cells that are one; `reference` unfolds the cell in plain torch. One asked for by name runs or
+        raises BackendError, it is never replaced.
+    """
+    graph = cell.graph if isinstance(cell, Cell) else cell
+    if backend != "auto" and backend not in BACKENDS:
+        raise OptionError(f"there is no backend {backend!r}{suggest(backend, [*BACKENDS, 'auto'])}; "
+                          f"there are auto, {', '.join(BACKENDS)}")  # fmt: skip
+    chosen, refused = [], {}
+    for name, make in BACKENDS.items():
+        if backend in ("auto", name):
+            try:
+                chosen.append(make(graph))
+            except BackendError as e:
+                refused[name] = str(e)
+    if not chosen:
+        raise BackendError(f"{graph.name} cannot run on {backend}: {refused[backend]}")
+    return Kernel(graph, tuple(chosen), refused, backend)

@@ -1,0 +1,88 @@
+"""What a backend is asked to do, once everything about it has been checked, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from rekur.graph import Graph
+from rekur.run.state import State
+
+
+class Scan(NamedTuple):
+    """The result of a scan."""
+
+    output: Tensor
+    """`(B, T, size)`, or `(B, T, L, size)` on a lattice; zero where a row is not live."""
+    state: State
+    """After the last live step of each row."""
+    outputs: dict[str, Tensor]
+    """The extra outputs asked for, by name, differentiable; zero where a row is not live."""
+    record: dict[str, Tensor]
+    """The values recorded, by name, detached."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One scan. All tensors have the device and dtype of the weights, and shapes that fit each other."""
+
+    graph: Graph
+    params: Mapping[str, Tensor]
+    inputs: Mapping[str, Tensor]
+    """`(B, T, *lattice, *axes)`"""
+    state: Mapping[str, Tensor]
+    """What is handed in: `(B, *lattice, *axes)`"""
+    initial: Mapping[str, Tensor]
+    """What a reset goes back to: the same shape"""
+    constants: Mapping[str, Tensor]
+    """`(B, *lattice, *axes)`; positions of a memory that are dead hold what a live one holds"""
+    live: Tensor | None
+    """`(B, T, *lattice)`, None where every step is live"""
+    lengths: Tensor | None
+    """`(B,)`, where `live` came from lengths"""
+    reset: Tensor | None
+    """`(B, T, *lattice)`: at t, the boundary between t-1 and t"""
+    reverse: bool
+    memory: Mapping[str, Tensor]
+    """Ragged axis -> mask `(B, size)` of its live positions"""
+    outputs: tuple[str, ...]
+    record: tuple[str, ...]
+    sizes: Mapping[str, int]
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The batch and, where there is one, the lattice."""
+        first = self.graph.of("state")[0]
+        shape = self.state[first.name].shape
+        return tuple(shape[: len(shape) - len(first.axes)])
+
+    @property
+    def steps(self) -> int:
+        """T"""
+        return next(iter(self.inputs.values())).shape[1]
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the dtype and device at work."""
+        return next(iter(self.state.values()))
+
+
+class Backend(Protocol):
+    """A way to run scans of one graph. Making it raises BackendError with the reason where it never can."""
+
+    @property
+    def name(self) -> str:
+        """As a user asks for it."""
+
+    @property
+    def why(self) -> str:
+        """Why it can run the graph, in half a sentence."""
+
+    def refuses_call(self, call: Call) -> str | None:
+        """Why it cannot do this call, in half a sentence, or None."""
+
+    def run(self, call: Call) -> Scan:
+        """Do it; some row has a live step."""

@@ -1,0 +1,186 @@
+"""`scan`: a cell unfolded over time. Checks what it is given, then hands a `Call` to the kernel's backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from rekur.errors import ShapeError, suggest
+from rekur.graph import Argument, Graph
+from rekur.run.backends import Kernel
+from rekur.run.call import Call, Scan
+from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
+from rekur.run.state import State
+
+
+def scan(
+    kernel: Kernel,
+    params: Mapping[str, Tensor],
+    x: Tensor | Mapping[str, Tensor],
+    state: Mapping[str, Tensor] | None = None,
+    *,
+    constants: Mapping[str, Tensor] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | Sequence[int] | None = None,
+    live: Tensor | None = None,
+    reset: Tensor | None = None,
+    reverse: bool = False,
+    memory_lengths: Mapping[str, Tensor | Sequence[int]] | None = None,
+    outputs: Sequence[str] = (),
+    record: Sequence[str] = (),
+) -> Scan:
+    """Run a cell over sequences.
+
+    For every step: ``s_in = where(reset, initial, s)``; ``new = step(x, s_in)``; ``s = where(live, new, s)``;
+    ``y = where(live, new[0], 0)``. Dead values (padding) are never read and may hold NaN.
+
+    :param kernel: from `compile`.
+    :param params: weight name -> tensor, as `kernel.graph.parameters` describes them.
+    :param x: the input `(B, T, I)`, or one tensor for each input by name. On a lattice `(B, T, L, I)`.
+    :param state: what the sequence starts from, `(B, H)` each (`(B, L, H)` on a lattice); by default `initial`.
+    :param constants: the constants of the sequence by name, `(B, …)`.
+    :param initial: what a reset goes back to, one `(H,)` a state; by default the value the cell gives (zero).
+    :param lengths: real steps of each row, `(B,)`, from 0 to T; by default T.
+    :param live: instead of lengths, which steps are real: `(B, T)` or `(B, T, L)` of bool.
+    :param reset: `(B, T)` or `(B, T, L)` of bool: a boundary between t-1 and t, where the state starts anew.
+    :param reverse: from the last real step to the first; the final state is then that after the first.
+    :param memory_lengths: ragged axis of a constant -> real positions of each row, `(B,)`.
+    :param outputs: names of values wanted besides the first state, as differentiable series.
+    :param record: names of values to record, detached.
+
+    Raises ShapeError for what does not fit, BackendError where a backend asked for by name cannot do it.
+
+    >>> import torch
+    >>> from rekur.cells import elman
+    >>> from rekur.run import compile, scan
+    >>> params = {"hidden.x": torch.ones(2, 1), "hidden.h": torch.zeros(2, 2), "hidden.bias": torch.zeros(2)}
+    >>> y, state, *_ = scan(compile(elman), params, torch.ones(1, 3, 1))
+    >>> y.shape, state["h"].shape
+    (torch.Size([1, 3, 2]), torch.Size([1, 2]))
+    """
+    call = _call(
+        kernel.graph, params, x, state, constants or {}, initial or {}, lengths, live, reset, reverse,
+        memory_lengths or {}, tuple(outputs), tuple(record),
+    )  # fmt: skip
+    with torch.autocast(call.like.device.type, enabled=False):
+        if 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any())):
+            return _nothing(call)
+        return kernel.choose(call).run(call)
+
+
+def _call(
+    graph: Graph,
+    params: Mapping[str, Tensor],
+    x: Tensor | Mapping[str, Tensor],
+    state: Mapping[str, Tensor] | None,
+    constants: Mapping[str, Tensor],
+    initial: Mapping[str, Tensor],
+    lengths: Tensor | Sequence[int] | None,
+    live: Tensor | None,
+    reset: Tensor | None,
+    reverse: bool,
+    memory_lengths: Mapping[str, Tensor | Sequence[int]],
+    outputs: tuple[str, ...],
+    record: tuple[str, ...],
+) -> Call:
+    _known(graph, "weight", params, graph.parameters, all_of=True)
+    sizes = Sizes(graph.name, next(iter(params.values()), None))
+    for leaf in graph.parameters.values():
+        sizes.read(f"the weight {leaf.name!r}", params[leaf.name], (), leaf.axes)
+    wanted = graph.of("input")
+    if isinstance(x, Tensor):
+        if len(wanted) != 1:
+            names = ", ".join(a.name for a in wanted)
+            raise ShapeError(f"{graph.name} reads the inputs {names or 'none'}: hand x in as a mapping by name")
+        x = {wanted[0].name: x}
+    _known(graph, "input", x, [a.name for a in wanted], all_of=True)
+    lattice = _on_lattice(graph, x)
+    lead = ("B", "L") if lattice else ("B",)
+    series = ("B", "T", "L") if lattice else ("B", "T")
+    inputs = {a.name: sizes.read(f"the input {a.name!r}", x[a.name], series, a.axes) for a in wanted}
+    states = graph.of("state")
+    _known(graph, "state", initial, [a.name for a in states], all_of=False)
+    _known(graph, "state", state or {}, [a.name for a in states], all_of=state is not None)
+    _known(graph, "constant", constants, [a.name for a in graph.of("constant")], all_of=True)
+    held = {a.name: sizes.read(f"the constant {a.name!r}", constants[a.name], lead, a.axes)
+            for a in graph.of("constant")}  # fmt: skip
+    given = {k: sizes.read(f"the state {k!r}", v, lead, _argument(states, k).axes) for k, v in (state or {}).items()}
+    fresh = {a.name: _fresh(a, initial, sizes, lead) for a in states}
+    memory = {}
+    for axis, counts in memory_lengths.items():
+        holders = [a for a in graph.of("constant") if axis in a.axes]
+        if not holders:
+            raise ShapeError(f"{graph.name}: memory_lengths names {axis!r}, which is no axis of a constant")
+        memory[axis] = lengths_to_live(
+            counts, sizes["B"], sizes[axis], sizes.like.device, f"memory_lengths[{axis!r}]"
+        )
+        for a in holders:
+            held[a.name] = _without_dead(held[a.name], memory[axis], len(lead) + a.axes.index(axis))
+    for name in (*outputs, *record):
+        graph.named(name)
+    alive, counted = series_to_live(lengths, live, tuple(sizes[a] for a in series), sizes.like.device)
+    return Call(
+        graph=graph, params=params, inputs=inputs, state={**fresh, **given}, initial=fresh, constants=held,
+        live=alive, lengths=counted, reset=flags("reset", reset, tuple(sizes[a] for a in series), sizes.like.device),
+        reverse=reverse, memory=memory, outputs=outputs, record=record, sizes=sizes.known,
+    )  # fmt: skip
+
+
+def _argument(arguments: Sequence[Argument], name: str) -> Argument:
+    return next(a for a in arguments if a.name == name)
+
+
+def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], all_of: bool) -> None:
+    names = list(names)
+    for name in given:
+        if name not in names:
+            raise ShapeError(f"{graph.name} has no {what} {name!r}{suggest(name, names)}")
+    if all_of:
+        for name in names:
+            if name not in set(given):
+                raise ShapeError(f"{graph.name} needs the {what} {name!r}, which was not given")
+
+
+def _on_lattice(graph: Graph, x: Mapping[str, Tensor]) -> bool:
+    reads = any(n.op == "state" and n.leaf.offset for n in graph.nodes)
+    extra = [x[a.name].dim() - 2 - len(a.axes) == 1 for a in graph.of("input")]
+    return reads or (bool(extra) and all(extra))
+
+
+def _fresh(a: Argument, initial: Mapping[str, Tensor], sizes: Sizes, lead: tuple[str, ...]) -> Tensor:
+    shape = tuple(sizes[axis] for axis in (*lead, *a.axes))
+    if a.name in initial:
+        return sizes.read(f"the initial {a.name!r}", initial[a.name], (), a.axes).expand(shape)
+    return torch.full(shape, a.initial, dtype=sizes.like.dtype, device=sizes.like.device)
+
+
+def _without_dead(v: Tensor, mask: Tensor, dim: int) -> Tensor:
+    """`v` with its dead positions holding what the first one holds, so that nothing they hold is ever read.
+
+    A value computed from them is as finite as one computed from a live position, and every reduction skips
+    it, so its gradient is an exact zero. An empty memory holds zeros.
+    """
+    shape = [1] * v.dim()
+    shape[0], shape[dim] = mask.shape
+    where = mask.reshape(shape)
+    first = torch.where(where.narrow(dim, 0, 1), v.narrow(dim, 0, 1), 0.0)
+    return torch.where(where, v, first)
+
+
+def _nothing(call: Call) -> Scan:
+    """The result where no row has a live step."""
+    states = call.graph.of("state")
+
+    def series(axes: Sequence[str]) -> Tensor:
+        lead = (call.lead[0], call.steps, *call.lead[1:])
+        return call.like.new_zeros(*lead, *(call.sizes[a] for a in axes))
+
+    named = {k: series(call.graph.named(k).axes) for k in (*call.outputs, *call.record)}
+    return Scan(
+        series(states[0].axes),
+        State(call.state),
+        {k: named[k] for k in call.outputs},
+        {k: named[k] for k in call.record},
+    )

@@ -1,0 +1,114 @@
+"""Reading sizes off tensors by the names of their axes, with errors that name both places that disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rekur.errors import ShapeError
+
+_WORDS = {"B": "rows in the batch", "T": "steps", "L": "lattice sites", "I": "features", "H": "units"}
+
+
+class Sizes:
+    """Axis -> size, as the tensors read so far say; all of one dtype and device."""
+
+    def __init__(self, graph: str, like: Tensor | None) -> None:
+        if like is not None and not like.is_floating_point():
+            raise ShapeError(f"{graph}: weights must be floating point, got {like.dtype}")
+        self.graph = graph
+        self._like = like
+        self.known: dict[str, int] = {}
+        self._from: dict[str, str] = {}
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the dtype and device at work."""
+        if self._like is None:
+            raise ShapeError(f"{self.graph} was given no tensor at all")
+        return self._like
+
+    def __getitem__(self, axis: str) -> int:
+        try:
+            return self.known[axis]
+        except KeyError:
+            raise ShapeError(
+                f"{self.graph}: nothing that was given says how large the axis {axis} is; hand in the state"
+            ) from None
+
+    def read(self, what: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
+        """Check `v`, named `what`, against `(*lead, *axes)`, and remember what it says of sizes."""
+        names = (*lead, *axes)
+        if not isinstance(v, Tensor):
+            raise ShapeError(f"{self.graph}: {what} must be a tensor, got {type(v).__name__}")
+        if self._like is None:
+            self._like = v
+        if v.dim() != len(names):
+            raise ShapeError(f"{self.graph}: {what} must be ({', '.join(names)}), got {tuple(v.shape)}")
+        for axis, size in zip(names, v.shape, strict=True):
+            if axis not in self.known:
+                self.known[axis], self._from[axis] = size, what
+            elif self.known[axis] != size:
+                word = _WORDS.get(axis, "places")
+                raise ShapeError(
+                    f"{self.graph}: {what} has {size} {word} ({axis}), {self._from[axis]} expects {self.known[axis]}"
+                )
+        if v.device != self.like.device:
+            raise ShapeError(f"{self.graph}: {what} is on {v.device}, the weights are on {self.like.device}")
+        if v.dtype != self.like.dtype:
+            if v.is_floating_point() and torch.is_autocast_enabled(v.device.type):
+                return v.to(self.like.dtype)  # under autocast a scan runs in the dtype of its weights
+            raise ShapeError(
+                f"{self.graph}: {what} is {v.dtype}, the weights are {self.like.dtype}; convert one of them"
+            )
+        return v
+
+
+def lengths_to_live(
+    counts: Tensor | Sequence[int], rows: int, size: int, device: torch.device, what: str = "lengths"
+) -> Tensor:
+    """Counts `(B,)` -> mask `(B, size)`, true before each row's count."""
+    return torch.arange(size, device=device) < _counts(counts, rows, size, device, what)[:, None]
+
+
+def _counts(counts: Tensor | Sequence[int], rows: int, size: int, device: torch.device, what: str) -> Tensor:
+    if isinstance(counts, Tensor) and (counts.is_floating_point() or counts.dtype == torch.bool):
+        raise ShapeError(f"{what} must be whole numbers, got {counts.dtype}")
+    out = torch.as_tensor(counts, dtype=torch.int64, device=device)
+    if out.shape != (rows,):
+        raise ShapeError(f"{what} must be ({rows},), one a row, got {tuple(out.shape)}")
+    if rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
+        raise ShapeError(f"{what} must lie in 0..{size}, got {int(out.min())}..{int(out.max())}")
+    return out
+
+
+def series_to_live(
+    lengths: Tensor | Sequence[int] | None, live: Tensor | None, shape: tuple[int, ...], device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """(mask or None where all is live, lengths or None) of a series of `shape` `(B, T, *lattice)`."""
+    if live is not None:
+        if lengths is not None:
+            raise ShapeError("give lengths or live, not both")
+        return flags("live", live, shape, device), None
+    if lengths is None:
+        return None, None
+    counts = _counts(lengths, shape[0], shape[1], device, "lengths")
+    if bool((counts == shape[1]).all()):
+        return None, None
+    mask = lengths_to_live(counts, shape[0], shape[1], device)
+    return mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape), counts
+
+
+def flags(what: str, v: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor | None:
+    """Check a mask of bool; without the lattice axis it counts for all sites."""
+    if v is None:
+        return None
+    if not isinstance(v, Tensor) or v.dtype != torch.bool:
+        raise ShapeError(f"{what} must be a tensor of bool, got {getattr(v, 'dtype', type(v).__name__)}")
+    if tuple(v.shape) == shape[:2] and len(shape) == 3:
+        v = v[..., None].expand(shape)
+    if tuple(v.shape) != shape:
+        raise ShapeError(f"{what} must be {shape}, got {tuple(v.shape)}")
+    return v.to(device)

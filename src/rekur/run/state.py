@@ -1,0 +1,91 @@
+"""`State`: what a recurrent layer carries from one chunk of a sequence to the next, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from rekur.errors import ShapeError, suggest
+
+
+class State(Mapping[str, Tensor]):
+    """Named tensors, one a state, each `(batch, …)`; immutable, and a pytree.
+
+    >>> import torch
+    >>> state = State(h=torch.ones(2, 3), c=torch.zeros(2, 3))
+    >>> state.reset(torch.tensor([True, False]))["h"].tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+
+    __slots__ = ("_tensors",)
+
+    def __init__(self, tensors: Mapping[str, Tensor] | None = None, **named: Tensor) -> None:
+        self._tensors: dict[str, Tensor] = {**(tensors or {}), **named}
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            return self._tensors[name]
+        except KeyError:
+            raise KeyError(f"there is no state {name!r}{suggest(name, self._tensors)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"State({', '.join(f'{k}={tuple(v.shape)}' for k, v in self.items())})"
+
+    def detach(self) -> State:
+        """The same values, cut from the gradient: the truncation of back-propagation through time."""
+        return State({k: v.detach() for k, v in self.items()})
+
+    def to(self, *args: Any, **kwargs: Any) -> State:
+        """`Tensor.to` on each: another device or dtype."""
+        return State({k: v.to(*args, **kwargs) for k, v in self.items()})
+
+    def select(self, rows: Tensor) -> State:
+        """The rows of an index or a mask over the batch, as beam search and bucketing need."""
+        return State({k: v[rows] for k, v in self.items()})
+
+    def reset(self, rows: Tensor, initial: Mapping[str, Tensor] | None = None) -> State:
+        """The state with the rows of a mask `(B,)` set to `initial` (zeros where none is given)."""
+        out = {}
+        for k, v in self.items():
+            if rows.dtype != torch.bool or rows.shape != v.shape[:1]:
+                raise ShapeError(f"reset wants a mask ({v.shape[0]},) of bool, got {rows.dtype} {tuple(rows.shape)}")
+            fresh = initial[k] if initial is not None and k in initial else torch.zeros_like(v)
+            out[k] = torch.where(rows.reshape(-1, *[1] * (v.dim() - 1)), fresh, v)
+        return State(out)
+
+    def under(self, prefix: str) -> State:
+        """The part whose names begin with ``prefix.``, without it: one layer of a stack."""
+        start = f"{prefix}."
+        return State({k[len(start) :]: v for k, v in self.items() if k.startswith(start)})
+
+    def save(self, path: str | Path) -> None:
+        """Write the tensors as safetensors."""
+        from safetensors.torch import save_file
+
+        save_file({k: v.contiguous() for k, v in self.items()}, str(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> State:
+        """Read what `save` wrote."""
+        from safetensors.torch import load_file
+
+        return cls(load_file(str(path)))
+
+
+pytree.register_pytree_node(
+    State,
+    lambda s: (list(s.values()), tuple(s)),
+    lambda values, names: State(dict(zip(names, values, strict=True))),
+    serialized_type_name="rekur.State",
+)
