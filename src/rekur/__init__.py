@@ -21,6 +21,14 @@ _HOME = {  # public name -> the package that it comes from
     "named": "rekur.graph",
     "neighbour": "rekur.graph",
     "weight": "rekur.graph",
+    "State": "rekur.run",
+    "Kernel": "rekur.run",
+    "compile": "rekur.run",
+    "scan": "rekur.run",
+    "Recurrent": "rekur.nn",
+    "Plan": "rekur.nn",
+    "Binding": "rekur.nn",
+    "SequenceModel": "rekur.nn",
 }
 __all__ = list(_HOME)
 
@@ -40,6 +48,14 @@ if TYPE_CHECKING:  # the table again, for type checkers and editors; a test hold
     from rekur.graph import named as named
     from rekur.graph import neighbour as neighbour
     from rekur.graph import weight as weight
+    from rekur.nn import Binding as Binding
+    from rekur.nn import Plan as Plan
+    from rekur.nn import Recurrent as Recurrent
+    from rekur.nn import SequenceModel as SequenceModel
+    from rekur.run import Kernel as Kernel
+    from rekur.run import State as State
+    from rekur.run import compile as compile
+    from rekur.run import scan as scan
 else:
 
     def __getattr__(name):

@@ -52,7 +52,8 @@ class Cell:
         return structure_hash(self.graph)
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.doc}\n{equations(self.graph)}" if self.doc else equations(self.graph)
+        title = self.doc.partition("\n")[0]
+        return f"{title}\n{equations(self.graph)}" if title else equations(self.graph)
 
     def __repr__(self) -> str:
         return f"<cell {self.name}>"
@@ -95,6 +96,9 @@ class Tracer:
         check_name(leaf.name)
         for axis in leaf.axes:
             check_axis(axis, f"weight {leaf.name!r}")
+        for other in self.parameters:
+            if other.startswith(f"{leaf.name}.") or leaf.name.startswith(f"{other}."):
+                raise CellError(f"the weights {other!r} and {leaf.name!r}: a name cannot continue another's")
         node = make("parameter", attr=leaf)
         if leaf.name in self.names or self.parameters.setdefault(leaf.name, node) is not node:
             raise CellError(f"{leaf.name!r} is named twice")

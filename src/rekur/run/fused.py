@@ -24,6 +24,7 @@ class _Layout:
     """How torch packs the weights of a layer, gate under gate; None stands for a bias of zeros."""
 
     name: str
+    """As torch calls the mode of the layer"""
     run: Callable[..., Any]
     cell: Cell
     weight_ih: tuple[str, ...]
@@ -53,8 +54,8 @@ LAYOUTS = (
         ("reset.bias", "update.bias", "candidate_x.bias"),
         (None, None, "candidate_h.bias"),
     ),
-    _one_bias("tanh RNN", torch.rnn_tanh, elman, "hidden"),
-    _one_bias("relu RNN", torch.rnn_relu, elman_relu, "hidden"),
+    _one_bias("RNN_TANH", torch.rnn_tanh, elman, "hidden"),
+    _one_bias("RNN_RELU", torch.rnn_relu, elman_relu, "hidden"),
 )
 
 

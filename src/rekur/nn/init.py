@@ -1,0 +1,49 @@
+"""How the weights of a cell start: its graph says it, one word a weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rekur.graph import Graph, Leaf
+
+
+def initial_weights(
+    graph: Graph,
+    sizes: Mapping[str, int],
+    *,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> dict[str, Tensor]:
+    """Fresh weights by name, for axes of the given sizes.
+
+    `uniform` is ±1/√rows (what torch's recurrent layers use), `uniform=A` ±A, `glorot` ±√(6 / (rows + columns))
+    (Glorot and Bengio, 2010), `orthogonal` a random orthogonal matrix (Saxe et al., 2014).
+
+    >>> from rekur.cells import lstm
+    >>> initial_weights(lstm.graph, {"I": 2, "H": 3})["forget.bias"]
+    tensor([1., 1., 1.])
+    """
+    return {
+        name: _start(leaf, sizes, generator).to(dtype=dtype, device=device) for name, leaf in graph.parameters.items()
+    }
+
+
+def _start(leaf: Leaf, sizes: Mapping[str, int], generator: torch.Generator | None) -> Tensor:
+    shape = [sizes[a] for a in leaf.axes]
+    v = torch.empty(shape, dtype=torch.get_default_dtype())
+    how, _, number = leaf.init.partition("=")
+    if how in ("zeros", "ones", "constant"):
+        return v.fill_(float(number or how == "ones"))
+    if how == "identity":
+        return torch.nn.init.eye_(v)
+    if how == "orthogonal":
+        return torch.nn.init.orthogonal_(v, generator=generator)
+    if how == "normal":
+        return v.normal_(0.0, float(number), generator=generator)
+    bound = math.sqrt(6 / sum(shape)) if how == "glorot" else float(number) if number else shape[0] ** -0.5
+    return v.uniform_(-bound, bound, generator=generator)
