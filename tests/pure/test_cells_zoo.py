@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -134,6 +135,11 @@ def test_the_catalogue_says_what_each_is_and_where_from():
     )
 
 
+def test_a_depth_beyond_reason_is_refused_while_it_grows():
+    with pytest.raises(CellError, match="more than 20000 operations"):
+        find("highway:1000000000")
+
+
 # ---- cells from a user's file -------------------------------------------------------------------------------
 
 MINE = """\
@@ -191,6 +197,14 @@ def test_a_file_is_read_anew_each_time(file: Path):
     first = load(f"{file}:mine")
     file.write_text(MINE.replace("squash,", "tanh,").replace("gate, sigmoid", "gate, tanh"), encoding="utf-8")
     assert load(f"{file}:mine").structure == find("elman").structure != first.structure
+
+
+def test_an_error_shows_the_line_as_it_is_now(file: Path):
+    for line in ("return h ** 2", "return h ** 4"):
+        file.write_text(f"from rekur.cells import cell\n@cell\ndef mine(x, h):\n    {line}\n", encoding="utf-8")
+        os.utime(file, (0, int(line[-1])))  # both writes fall within the grain of some clocks
+        with pytest.raises(CellError, match=re.escape(f"{file}:4:  {line}")):
+            load(f"{file}:mine")
 
 
 @pytest.mark.parametrize(

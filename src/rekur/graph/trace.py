@@ -15,7 +15,7 @@ from rekur.graph.equations import equations
 from rekur.graph.ir import Argument, Graph, Kind, Node, lift, listener, make, walk
 from rekur.graph.ops import Leaf
 from rekur.graph.text import parse, structure_hash, to_text
-from rekur.graph.verify import AXIS, NAME, verify
+from rekur.graph.verify import AXIS, MAX_NODES, NAME, verify
 
 Step = Callable[..., Any]
 _HERE = str(Path(__file__).parent)
@@ -83,8 +83,12 @@ class Tracer:
         return next((k for k, v in reversed(self.names.items()) if v is node), None)
 
     def heard(self, node: Node) -> None:
-        """Keep the order in which the author wrote."""
+        """Keep the order in which the author wrote; stop a step that grows without bounds while it grows."""
         self.order.setdefault(node)
+        if len(self.order) > MAX_NODES:
+            raise CellError(
+                f"the step has more than {MAX_NODES} operations; a cell unrolls a few, time does the rest"
+            )
 
     def describe(self, node: Node) -> str:
         """By name where it has one: ``forget [H]``."""
@@ -133,6 +137,7 @@ def _ours(filename: str) -> bool:
 
 
 def _place(filename: str, line: int) -> str:
+    linecache.checkcache(filename)  # the file may have been edited since it was last shown
     source = linecache.getline(filename, line).strip()
     return f"\n  at {filename}:{line}" + (f":  {source}" if source else "")
 
