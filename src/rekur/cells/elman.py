@@ -8,7 +8,7 @@ from rekur.graph import cell, gate, relu, tanh
 def elman(x, h):
     """Simple recurrent network; structurally torch.nn.RNN.
 
-    Source: Elman, "Finding Structure in Time", Cognitive Science 14, 1990.
+    Source: Elman, "Finding Structure in Time", Cognitive Science 14, 1990; here with tanh.
 
     All weights start uniform in ±1/√H, the bias at zero.
     """
