@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from rekur.graph import Graph
@@ -63,6 +64,20 @@ class Call:
     def steps(self) -> int:
         """T"""
         return next(iter(self.inputs.values())).shape[1]
+
+    def boundaries(self) -> Tensor | None:
+        """`(B, T, *lattice)`: where the state starts anew before a step, in the direction of the scan.
+
+        Backwards, the boundary before a real step is met at the real step that precedes it in time.
+        """
+        if self.reset is None or not self.reverse:
+            return self.reset
+        live = torch.ones_like(self.reset) if self.live is None else self.live
+        met, after = [], torch.zeros_like(self.reset[:, 0])
+        for t in reversed(range(self.steps)):
+            met.append(after & live[:, t])
+            after = torch.where(live[:, t], self.reset[:, t], after)
+        return torch.stack(met[::-1], 1)
 
     @property
     def like(self) -> Tensor:

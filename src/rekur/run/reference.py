@@ -56,10 +56,7 @@ class _Loop:
         call, order = self.call, list(range(self.call.steps))
         if call.reverse:
             order.reverse()
-        reset = call.reset
-        if reset is not None and call.reverse:  # the boundary before t, met from the other side
-            reset = reset if call.live is None else reset & call.live
-            reset = torch.cat([reset[:, 1:], torch.zeros_like(reset[:, :1])], 1)
+        reset = call.boundaries()
         whole = [True] * call.steps if call.live is None else call.live.transpose(0, 1).flatten(1).all(1).tolist()
         state = dict(call.state)
         kept: dict[str, list[Tensor]] = {k: [call.like] * call.steps for k in ("", *self.wanted)}
