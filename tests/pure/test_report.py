@@ -389,6 +389,30 @@ def test_curves_are_labelled_where_they_end():
     assert found["training 1.50"] == pytest.approx(two + (two - three) / 2, abs=2)
 
 
+@pytest.mark.parametrize("clip", [0.01, 0.3, 1.0, 100.0])
+@pytest.mark.parametrize("norms", [[0.2, 0.4], [0.02, 50.0], [0.0, 0.0]])
+def test_a_level_is_drawn_if_it_is_reached(folder, clip, norms):
+    write(
+        folder,
+        event("start", 0, config={"clip": clip}),
+        *(train(20 * i, 2.0, grad_norm=n) for i, n in enumerate(norms)),
+    )
+    page = report(folder)
+    assert f"before it is clipped at {clip:g}" in page.text()
+    assert ("clipped above" in page.text("svg")) == (clip <= max(norms))
+
+
+def test_no_text_leaves_its_drawing(folder):
+    write(folder, *whole_run())
+    found = re.findall(r"<svg.*?</svg>", report(folder).html, re.DOTALL)
+    assert len(found) == 6
+    for drawing in found:
+        height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', drawing)[0])
+        heights = labels(drawing).values()
+        assert len(heights) > 4
+        assert all(0 < y <= height for y in heights)
+
+
 @given(st.floats(0.1, 8), st.floats(-0.05, 0.05))
 def test_labels_never_cover_each_other(end, apart):
     found = labels(losses([(1, 9.0), (100, end)], [(50, 4.0), (100, end + apart)], 360, 280))

@@ -34,7 +34,7 @@ def losses(train: Curve, validation: Curve, width: int, height: int) -> str:
 
 
 def quantity(name: str, curve: Curve, width: int, height: int, level: tuple[str, float] | None = None) -> str:
-    """One quantity by step; a level that means something is a dashed line with its name."""
+    """One quantity by step; a level that it reaches is a dashed line with its name."""
     axes = _axes(width, height, right=16)
     values = [value for _, value in curve]
     if 0 < 30 * min(values) < max(values):
@@ -42,7 +42,7 @@ def quantity(name: str, curve: Curve, width: int, height: int, level: tuple[str,
     else:
         axes.set_ylim(0, max(values) * 1.08 or 1)
     _line(axes, thin(curve), "ink", linewidth=1.2)
-    if level:
+    if level and level[1] <= max(values):
         text, at = level
         axes.axhline(at, color=_COLOURS["soft"], linewidth=1, dashes=(5, 4))
         axes.annotate(

@@ -119,8 +119,8 @@ def _curves(history: History) -> str:
         pair += figure("<b>Learning rate</b>", (476, 200), lambda w, h: figures.quantity("rate", rate, w, h))
     if norm := history.curve("train", "grad_norm"):
         clip = number(history.entry("config").get("clip"))
-        level = (f"clipped at {clip:g}", clip) if clip else None
-        caption = "<b>Norm of the gradient</b> before clipping"
+        level = ("clipped above", clip) if clip else None
+        caption = f"<b>Norm of the gradient</b>{f' before it is clipped at {clip:g}' if clip else ''}"
         pair += figure(caption, (476, 200), lambda w, h: figures.quantity("norm", norm, w, h, level))
     return section("Learning", f'{body}<div class="pair">{pair}</div>')
 
