@@ -88,6 +88,8 @@ class Fused:
             return "torch's layer shows no inner values"
         if len(call.lead) > 1:
             return "torch's layer knows no lattice"
+        if call.live is not None and call.lengths is None:
+            return "torch's layer knows lengths, not any mask of real steps"
         return None
 
     def run(self, call: Call) -> Scan:
