@@ -389,6 +389,12 @@ def test_curves_are_labelled_where_they_end():
     assert found["training 1.50"] == pytest.approx(two + (two - three) / 2, abs=2)
 
 
+def test_a_ring_marks_the_best_validation():
+    drawing = losses([(1, 5.0), (100, 1.5)], [(50, 4.0), (75, 2.0), (100, 3.0)], 1000, 380)
+    ring = re.findall(r'<use [^>]*y="([\d.]+)" style="fill-opacity: 0; stroke: var\(--accent\)', drawing)
+    assert [float(y) for y in ring] == [pytest.approx(labels(drawing)["2"] - 4, abs=2)]  # text stands on its line
+
+
 @pytest.mark.parametrize("clip", [0.01, 0.3, 1.0, 100.0])
 @pytest.mark.parametrize("norms", [[0.2, 0.4], [0.02, 50.0], [0.0, 0.0]])
 def test_a_level_is_drawn_if_it_is_reached(folder, clip, norms):
