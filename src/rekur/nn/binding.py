@@ -56,8 +56,10 @@ class Binding(Mapping[str, tuple[Part, ...]]):
 def torch_layer(module: nn.RNNBase, layer: int = 0, reverse: bool = False) -> tuple[Cell, Binding]:
     """The cell that a layer of torch.nn.LSTM, GRU or RNN computes, and where its weights are in the module.
 
-    Raises OptionError for a layer that the module has not.
+    Raises OptionError for another module, and for a layer that the module has not.
     """
+    if not isinstance(module, nn.RNNBase):
+        raise OptionError(f"torch_layer reads torch.nn.LSTM, GRU or RNN, got {type(module).__name__}")
     if not 0 <= layer < module.num_layers or (reverse and not module.bidirectional):
         raise OptionError(f"{module} has no layer {layer}" + (" in reverse" if reverse else ""))
     layout = next(a for a in LAYOUTS if a.name == module.mode)
