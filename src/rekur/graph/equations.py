@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rekur.graph.ir import Graph, Node
 from rekur.graph.ops import Leaf
 
-_INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2), "greater": (">", 0)}
-_PREFIXED = 3  # binds as tightly as a call
+_INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2), "greater": (">", 0), "matvec": ("@", 2)}
+_CALL = 3  # binds tightest: a name, a number, a call
 _NAMES = {"sum": "sum_over", "max": "max_over"}
 
 
 def equations(graph: Graph) -> str:
     """One equation a named value and a next state, in the order of computation; `@` is a product.
 
-    A value used several times that has no name of its own is called t1, t2, …
+    A value used several times that has no name of its own is called t1, t2, …; an output with the name of an
+    argument gets a prime.
     """
     label = _labels(graph)
     lines = [f"{graph.name}({_signature(graph)})"]
-    seen: set[str] = set()
+    said: dict[Node, tuple[str, int]] = {}  # text, how tightly it binds
     for n in graph.nodes:
+        said[n] = _text(n, said)
         for i, name in enumerate(label.get(n, [])):
-            if name not in seen:
-                seen.add(name)
-                lines.append(f"  {name} = {_text(n, label, top=True) if i == 0 else label[n][0]}")
+            lines.append(f"  {name} = {said[n][0] if i == 0 else label[n][0]}")
+        if n in label:
+            said[n] = label[n][0], _CALL
     return "\n".join(lines)
 
 
@@ -35,12 +39,12 @@ def _signature(graph: Graph) -> str:
 
 
 def _labels(graph: Graph) -> dict[Node, list[str]]:
+    arguments = {a.name for a in graph.arguments}
+    outputs = [(f"{k}'" if k in arguments else k, n) for k, n in graph.outputs.items()]
     label: dict[Node, list[str]] = {}
-    for name, n in graph.names.items():
-        label.setdefault(n, []).append(name)
-    states = {a.name for a in graph.of("state")}
-    for name, n in graph.outputs.items():
-        label.setdefault(n, []).append(f"{name}'" if name in states else name)
+    for name, n in (*graph.names.items(), *outputs):
+        if name not in label.setdefault(n, []):
+            label[n].append(name)
     uses: dict[Node, int] = {}
     for n in graph.nodes:
         for a in n.args:
@@ -53,30 +57,27 @@ def _labels(graph: Graph) -> dict[Node, list[str]]:
     return label
 
 
-def _text(n: Node, label: dict[Node, list[str]], top: bool = False, binds: int = 0) -> str:
-    if n in label and not top:
-        return label[n][0]
+def _text(n: Node, said: Mapping[Node, tuple[str, int]]) -> tuple[str, int]:
+    def operand(i: int, binds: int) -> str:
+        text, own = said[n.args[i]]
+        return f"({text})" if own < binds else text
+
     if n.op == "number":
-        return f"{n.attr:g}"
+        return f"{n.attr:g}", _CALL
     if isinstance(n.attr, Leaf):
         leaf = n.attr
-        return f"neighbour({leaf.name}, {leaf.offset:+d})" if leaf.offset else leaf.name
-    if n.op == "matvec":
-        return f"{_text(n.args[0], label, binds=2)} @ {_text(n.args[1], label, binds=_PREFIXED)}"
+        return f"neighbour({leaf.name}, {leaf.offset:+d})" if leaf.offset else leaf.name, _CALL
     if n.op == "transpose":
-        return f"{_text(n.args[0], label)}.T"
+        return f"{operand(0, _CALL)}.T", _CALL
     if n.op == "neg":
-        out, own = f"-{_text(n.args[0], label, binds=2)}", 1
-    elif n.op in _INFIX:
+        return f"-{operand(0, 2)}", 1
+    if n.op in _INFIX:
         sign, own = _INFIX[n.op]
-        tighter = own + 1 if n.op in ("sub", "div") else own  # a - (b - c) keeps its brackets
-        a, b = (_text(x, label, binds=k) for x, k in zip(n.args, (own, tighter), strict=True))
-        out = f"{a} {sign} {b}"
-    else:
-        args = [_text(a, label) for a in n.args]
-        if isinstance(n.attr, str):
-            args.append(n.attr)
-        elif isinstance(n.attr, tuple):
-            args += map(str, n.attr)
-        return f"{_NAMES.get(n.op, n.op)}({', '.join(args)})"
-    return f"({out})" if own < binds else out
+        tighter = own + 1 if n.op in ("sub", "div", "matvec") else own  # a - (b - c) keeps its brackets
+        return f"{operand(0, own)} {sign} {operand(1, tighter)}", own
+    args = [said[a][0] for a in n.args]
+    if isinstance(n.attr, str):
+        args.append(n.attr)
+    elif isinstance(n.attr, tuple):
+        args += map(str, n.attr)
+    return f"{_NAMES.get(n.op, n.op)}({', '.join(args)})", _CALL

@@ -85,7 +85,13 @@ def _number(_: tuple[Type, ...], attr: Attr) -> Type:
     return Type()
 
 
-def _pointwise(args: tuple[Type, ...], _: Attr) -> Type:
+def _plain(attr: Attr) -> None:
+    if attr is not None:
+        raise GraphError(f"the operation has no attribute, and {attr!r} was given")
+
+
+def _pointwise(args: tuple[Type, ...], attr: Attr) -> Type:
+    _plain(attr)
     widest = max(args, key=lambda a: len(a.axes))
     for a in args:
         if a.matrix:
@@ -97,7 +103,14 @@ def _pointwise(args: tuple[Type, ...], _: Attr) -> Type:
     return Type(widest.axes, any(a.rows for a in args))
 
 
-def _matvec(args: tuple[Type, ...], _: Attr) -> Type:
+def _add(args: tuple[Type, ...], attr: Attr) -> Type:
+    if args[0] == args[1] and args[0].matrix and attr is None:  # the gradients in a weight that is used twice
+        return args[0]
+    return _pointwise(args, attr)
+
+
+def _matvec(args: tuple[Type, ...], attr: Attr) -> Type:
+    _plain(attr)
     w, v = args
     if not w.matrix or v.matrix:
         raise GraphError("matvec takes a matrix and a value")
@@ -109,7 +122,8 @@ def _matvec(args: tuple[Type, ...], _: Attr) -> Type:
     return Type(tuple(out if a == inner else a for a in v.axes), v.rows)
 
 
-def _transpose(args: tuple[Type, ...], _: Attr) -> Type:
+def _transpose(args: tuple[Type, ...], attr: Attr) -> Type:
+    _plain(attr)
     if not args[0].matrix:
         raise GraphError("transpose takes a matrix; the axes of a value have names and need no order")
     return Type(args[0].axes[::-1], False, True)
@@ -143,7 +157,8 @@ def _outer(args: tuple[Type, ...], attr: Attr) -> Type:
     return Type(attr, False, True)
 
 
-def _collect(args: tuple[Type, ...], _: Attr) -> Type:
+def _collect(args: tuple[Type, ...], attr: Attr) -> Type:
+    _plain(attr)
     return Type(args[0].axes, False)
 
 
@@ -218,7 +233,7 @@ OPS: dict[str, Op] = _table(
     Op("number", 0, _number, kind="leaf"),
     # pointwise
     Op("neg", 1, _pointwise, lambda n, d: (-d,)),
-    Op("add", 2, _pointwise, lambda n, d: (d, d)),
+    Op("add", 2, _add, lambda n, d: (d, d)),
     Op("sub", 2, _pointwise, lambda n, d: (d, -d)),
     Op("mul", 2, _pointwise, _d_mul),
     Op("div", 2, _pointwise, _d_div),

@@ -123,7 +123,9 @@ class _Reader:
         self.order.setdefault(node)
 
     def _argument(self, kind: Kind, name: str, axes: str, initial: str | None) -> None:
-        a = Argument(kind, name, _axes(axes), float(initial) if initial is not None else 0.0)
+        if initial is not None and kind != "state":
+            raise GraphError(f"{name!r}: only a state has an initial value")
+        a = Argument(kind, name, _axes(axes), float(initial or 0.0))
         self.arguments.append(a)
         self._enter(name, make(kind, attr=Leaf(name, a.axes)))
 

@@ -15,7 +15,7 @@ from rekur.graph.equations import equations
 from rekur.graph.ir import Argument, Graph, Kind, Node, lift, listener, make, walk
 from rekur.graph.ops import Leaf
 from rekur.graph.text import parse, structure_hash, to_text
-from rekur.graph.verify import AXIS, MAX_NODES, NAME, verify
+from rekur.graph.verify import AXIS, MAX_NAME, MAX_NODES, NAME, RESERVED, verify
 
 Step = Callable[..., Any]
 _HERE = str(Path(__file__).parent)
@@ -34,7 +34,11 @@ class Cell:
     @classmethod
     def from_text(cls, text: str) -> Cell:
         """The cell that a checkpoint keeps as text; GraphError where the text is not one."""
-        return cls(parse(text))
+        graph = parse(text)
+        states = [a.name for a in graph.of("state")]
+        if not states or states != list(graph.outputs):
+            raise GraphError(f"{graph.name} is a graph, but not a cell: it puts out {[*graph.outputs]}, not {states}")
+        return cls(graph)
 
     @property
     def name(self) -> str:
@@ -119,8 +123,12 @@ def current() -> Tracer:
 
 def check_name(name: object) -> None:
     """Names are roles: letters, digits, _ and dots; they become keys in files."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise CellError(f"{name!r} is not a name: letters, digits, _ and dots, at most 64, starting with a letter")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise CellError(
+            f"{name!r} is not a name: letters, digits, _ and dots, at most {MAX_NAME}, starting with a letter"
+        )
+    if name.startswith(RESERVED):
+        raise CellError(f"{name!r} begins as the names that rekur gives: {', '.join(RESERVED)}; call it otherwise")
 
 
 def check_axis(axis: object, of: str) -> None:
@@ -190,7 +198,7 @@ def _trace(step: Step, axes: Mapping[str, str]) -> Cell:
     tracer = Tracer()
     token = listener.set(tracer)
     try:
-        graph = _graph(step, axes, tracer)
+        graph = verify(_graph(step, axes, tracer))
     except (CellError, GraphError) as e:
         raise CellError(f"{e}{_author_line(e.__traceback__, code)}") from None
     except (TypeError, AttributeError) as e:
@@ -200,7 +208,6 @@ def _trace(step: Step, axes: Mapping[str, str]) -> Cell:
         raise CellError(f"{message}{_author_line(e.__traceback__, code)}") from e
     finally:
         listener.reset(token)
-    verify(graph)
     return Cell(graph, inspect.getdoc(step) or "")
 
 
