@@ -1,5 +1,6 @@
 """The step graph: what a recurrent cell is. Tracing, text, rewriting, differentiation; no torch in here."""
 
+from rekur.graph.derive import derive, gradient_name
 from rekur.graph.equations import equations
 from rekur.graph.ir import Argument, Graph, Node, make, walk
 from rekur.graph.language import (
@@ -28,13 +29,19 @@ from rekur.graph.language import (
     where,
 )
 from rekur.graph.ops import EPSILON, OPS, Leaf, Op, Type
+from rekur.graph.rewrite import Rate, barriers, rates, regroup, simplify, with_outputs
+from rekur.graph.save import save, with_saved
+from rekur.graph.schedule import Pack, Schedule, Stage, Sum, schedule
+from rekur.graph.split import Split, split
 from rekur.graph.text import parse, same_structure, structure_hash, text_hash, to_text
 from rekur.graph.trace import Cell, cell
 from rekur.graph.verify import verify
 
 __all__ = [
-    "EPSILON", "OPS", "Argument", "Cell", "Graph", "Leaf", "Node", "Op", "Type", "affine", "cell", "equations",
-    "exp", "gate", "layer_norm", "log", "make", "max_over", "maximum", "mean_over", "named", "neighbour", "one_hot",
-    "parse", "relu", "same_structure", "sigmoid", "softmax", "softplus", "spread", "sqrt", "standardise", "stop",
-    "structure_hash", "sum_over", "tanh", "text_hash", "to_text", "verify", "walk", "weight", "where",
+    "EPSILON", "OPS", "Argument", "Cell", "Graph", "Leaf", "Node", "Op", "Pack", "Rate", "Schedule", "Split", "Stage",
+    "Sum", "Type", "affine", "barriers", "cell", "derive", "equations", "exp", "gate", "gradient_name", "layer_norm",
+    "log", "make", "max_over", "maximum", "mean_over", "named", "neighbour", "one_hot", "parse", "rates", "regroup",
+    "relu", "same_structure", "save", "schedule", "sigmoid", "simplify", "softmax", "softplus", "split", "spread",
+    "sqrt", "standardise", "stop", "structure_hash", "sum_over", "tanh", "text_hash", "to_text", "verify", "walk",
+    "weight", "where", "with_outputs", "with_saved",
 ]  # fmt: skip
