@@ -96,7 +96,7 @@ def prepare(root: Path) -> tuple[RunFolder, Checkpoint, Checkpoint]:
 def operations(root: Path) -> int:
     folder, _, new = prepare(root)
     with pytest.MonkeyPatch.context() as patch:
-        counter = Disk(root, patch, Crash(), fail_at=-1)
+        counter = Disk(patch, Crash(), fail_at=-1)
         save(folder, new, best=True)
     return counter.count
 
@@ -109,7 +109,7 @@ def crash_everywhere(root: Path, machine: bool | None) -> list[str]:
     for at in range(operations(root)):
         folder, old, new = prepare(root)
         with pytest.MonkeyPatch.context() as patch:
-            device = Disk(root, patch, Crash(), at)
+            device = Disk(patch, Crash(), at)
             with pytest.raises(Crash):
                 save(folder, new, best=True)
         if machine is not None:
@@ -174,7 +174,7 @@ def test_a_full_disk_at_any_operation_is_said_and_the_pointers_stay(tmp_path: Pa
     for at in range(operations(tmp_path)):
         folder, old, new = prepare(tmp_path)
         with pytest.MonkeyPatch.context() as patch:
-            Disk(tmp_path, patch, full, at)
+            Disk(patch, full, at)
             with pytest.raises(TrainingError) as caught:
                 save(folder, new, best=True)
         said = str(caught.value)

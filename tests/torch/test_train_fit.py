@@ -367,6 +367,14 @@ def test_a_folder_that_holds_a_run_is_not_begun_anew(tmp_path: Path, whole: tupl
     assert whole[0].events() == before
 
 
+def test_a_folder_in_which_another_trains_is_left_alone(tmp_path: Path):
+    folder = new(tmp_path)
+    with folder.lock(), pytest.raises(TrainingError, match="another process"):
+        fit(Tiny(), CONFIG, folder, Quiet())
+    assert folder.events() == []
+    assert folder.checkpoint_steps() == []
+
+
 def test_another_environment_is_said(tmp_path: Path):
     class Listening(Quiet):
         def __init__(self) -> None:

@@ -9,15 +9,15 @@ import pytest
 
 
 class Disk:
-    """Wraps the file operations under `root`. The operation number `fail_at`, counted from 0, raises `error`;
-    if it is a write, half of it is done first.
+    """Wraps the file operations. The operation number `fail_at`, counted from 0, raises `error`; if it is a
+    write, half of it is done first.
     """
 
-    def __init__(self, root: Path, patch: pytest.MonkeyPatch, error: BaseException, fail_at: int) -> None:
-        self.root, self.error, self.fail_at = root, error, fail_at
+    def __init__(self, patch: pytest.MonkeyPatch, error: BaseException, fail_at: int) -> None:
+        self.error, self.fail_at = error, fail_at
         self.count = 0
         self.paths: dict[int, Path] = {}  # by descriptor
-        self.unsynced: set[Path] = set()  # files
+        self.synced: dict[Path, int] = {}  # by file: how many of its bytes survive
         self.moves: list[tuple[Path, Path, bytes | None]] = []  # not synced: (from, to, the file it replaced)
         self.real = {name: getattr(os, name) for name in ("open", "write", "fsync", "mkdir", "rename", "replace")}
         for name in ("open", "write", "fsync"):
@@ -28,17 +28,18 @@ class Disk:
             patch.setattr(os, name, self._plain(name))
 
     def crash_the_machine(self, *, keep_moves: bool) -> None:
-        """What a power cut may leave: files that were not synced are empty; unsynced names are new or old."""
+        """What a power cut may leave: files as far as they were synced; names that were not, new or old."""
         if not keep_moves:
             for source, target, old in reversed(self.moves):
                 if target.exists():
                     self.real["rename"](target, source)
-                    self.unsynced = {rebased(path, target, source) for path in self.unsynced}
+                    self._rebase(target, source)
                 if old is not None:
                     target.write_bytes(old)
-        for path in self.unsynced:
-            if path.exists():
-                path.write_bytes(b"")
+                    self.synced[target] = len(old)
+        for path, size in self.synced.items():
+            if path.exists() and path.stat().st_size > size:
+                os.truncate(path, size)
 
     def _tick(self) -> None:
         self.count += 1
@@ -46,13 +47,14 @@ class Disk:
             raise self.error
 
     def _open(self, path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        before = Path(path).stat().st_size if isinstance(path, str | Path) and Path(path).exists() else 0
         if flags & os.O_CREAT:
             self._tick()
         descriptor: int = self.real["open"](path, flags, *rest, **named)
         if isinstance(path, str | Path):
             self.paths[descriptor] = Path(path)
             if flags & os.O_CREAT:
-                self.unsynced.add(Path(path))
+                self.synced.setdefault(Path(path), before)
         return descriptor
 
     def _write(self, descriptor: int, data: bytes) -> int:
@@ -65,7 +67,8 @@ class Disk:
     def _fsync(self, descriptor: int) -> None:
         self._tick()
         path = self.paths[descriptor]
-        self.unsynced.discard(path)
+        if path in self.synced:
+            self.synced[path] = path.stat().st_size
         self.moves = [move for move in self.moves if move[1].parent != path]
 
     def _mover(self, name: str) -> Callable[..., None]:
@@ -75,9 +78,13 @@ class Disk:
             old = target.read_bytes() if target.is_file() else None
             self.real[name](source, target)
             self.moves.append((source, target, old))
-            self.unsynced = {rebased(path, source, target) for path in self.unsynced}
+            self._rebase(source, target)
 
         return move
+
+    def _rebase(self, source: Path, target: Path) -> None:
+        moved = {path for path in self.synced if path.is_relative_to(source)}
+        self.synced |= {target / path.relative_to(source): self.synced.pop(path) for path in moved}
 
     def _plain(self, name: str) -> Callable[..., None]:
         real = getattr(os, name)
@@ -87,7 +94,3 @@ class Disk:
             real(path, *rest, **named)
 
         return operate
-
-
-def rebased(path: Path, source: Path, target: Path) -> Path:
-    return target / path.relative_to(source) if path.is_relative_to(source) else path

@@ -1,6 +1,7 @@
 """A task that trains in milliseconds and has all that a resume can get wrong: dropout, a carry, an order."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ from torch import Tensor, nn
 from rekur.train import FitConfig, Quiet, RunFolder, Sample, StepLoss, Task, fit, load
 
 SYMBOLS, BATCH, TIME, CHUNKS = 7, 3, 5, 8
-CONFIG = FitConfig(
-    epochs=3, lr=0.05, warmup=3, eval_every=5, checkpoint_every=4, patience=0, seed=3, weight_decay=0.1
-)
+CONFIG = FitConfig(epochs=3, lr=0.05, warmup=3, eval_every=5, checkpoint_every=4, seed=3, weight_decay=0.1, threads=1)
+LONG = replace(CONFIG, epochs=8)
 TIMING = {"time", "seconds", "items_per_second", "resume"}
 
 
@@ -101,3 +101,11 @@ def record(folder: RunFolder) -> list[dict[str, Any]]:
         for event in folder.events()
         if event["kind"] in {"train", "eval", "sample"} or event.get("reason") in {"finished", "early stop"}
     ]
+
+
+def go_on(folder: RunFolder, config: FitConfig = CONFIG, display: Quiet | None = None) -> Task:
+    """Resume a run where it has a checkpoint, else begin it."""
+    task = Tiny()
+    begun = (folder.checkpoints / "latest").exists()
+    fit(task, config, folder, display or Quiet(), resume=load(folder.checkpoint()) if begun else None)
+    return task
