@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rekur.graph.ir import Graph, Node, make, walk
-from rekur.graph.ops import OPS, Leaf
+from rekur.graph.ops import Leaf
 from rekur.graph.rewrite import Rate, argument, barriers, rates, rebuild, replacing, signature
 from rekur.graph.verify import verify
 
@@ -79,7 +79,7 @@ def _cut(graph: Graph, home: Mapping[Node, Rate]) -> tuple[set[Node], dict[Rate,
     for n in reversed(list(walk(graph.outputs.values()))):
         for level in asked[n]:
             at = level
-            if home[n] < level and n in worth and not _widens(n, worth, home):
+            if home[n] < level and n in worth:
                 cut.add(n)
                 at = home[n]
             computed[at].add(n)
@@ -89,15 +89,15 @@ def _cut(graph: Graph, home: Mapping[Node, Rate]) -> tuple[set[Node], dict[Rate,
 
 
 def _worth(graph: Graph, home: Mapping[Node, Rate]) -> set[Node]:
-    """What contains a product or a reduction that changes as often as itself."""
-    worth = barriers(graph.nodes)
+    """What contains a product or a reduction that changes as often as itself, and is not wider than all of them
+    if it changes with time.
+    """
+    stops = barriers(graph.nodes)
+    axes: dict[Node, int] = {}  # the most axes of the products and reductions that a value contains
     for n in graph.nodes:
-        if any(a in worth and home[a] == home[n] for a in n.args):
-            worth.add(n)
-    return worth
-
-
-def _widens(n: Node, worth: set[Node], home: Mapping[Node, Rate]) -> bool:
-    if home[n] != Rate.TIME or OPS[n.op].kind not in ("pointwise", "layout"):
-        return False
-    return all(len(a.axes) < len(n.axes) for a in n.args if a in worth and home[a] == Rate.TIME)
+        inside = [axes[a] for a in n.args if a in axes and home[a] == home[n]]
+        if n in stops:
+            axes[n] = len(n.axes)
+        elif inside:
+            axes[n] = max(inside)
+    return {n for n, most in axes.items() if home[n] != Rate.TIME or len(n.axes) <= most}
