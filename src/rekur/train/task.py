@@ -38,7 +38,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    unit: ClassVar[str] = "items"  # what an item is, in the plural
+    unit: str = "items"  # what an item is, in the plural
     model: "nn.Module"
 
     @abstractmethod
