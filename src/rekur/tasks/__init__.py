@@ -1,0 +1,33 @@
+"""Tasks: data, model, loss, metric and demonstration of one kind of problem each.
+
+Names are imported when they are first used: showing help loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {  # public name -> the module that it comes from
+    "CharLM": "charlm",
+    "CharLMConfig": "config",
+    "Score": "text_model",
+    "TextModel": "text_model",
+    "load_model": "text_model",
+    "resume": "charlm",
+    "train": "charlm",
+}
+__all__ = list(_HOME)
+
+if TYPE_CHECKING:
+    from rekur.tasks.charlm import CharLM as CharLM
+    from rekur.tasks.charlm import resume as resume
+    from rekur.tasks.charlm import train as train
+    from rekur.tasks.config import CharLMConfig as CharLMConfig
+    from rekur.tasks.text_model import Score as Score
+    from rekur.tasks.text_model import TextModel as TextModel
+    from rekur.tasks.text_model import load_model as load_model
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rekur.tasks' has no attribute {name!r}")
+    return getattr(import_module(f"rekur.tasks.{_HOME[name]}"), name)
