@@ -1,0 +1,63 @@
+"""`rekur eval`: how well a trained model foresees a text."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from rekur.cli.options import Run, parse
+from rekur.data import UNKNOWN, Unseen, read_text
+
+_TIME = 256  # steps of a chunk
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Measure how well a trained model foresees a text: loss, bits and perplexity.
+
+    The text is read once from its beginning to its end, the state carried all the way.
+    """
+
+    run: Run
+    """A run's folder, whose best checkpoint is taken, or a checkpoint."""
+    files: Annotated[tuple[Path, ...], Positional, arg(metavar="FILE …", help_behavior_hint="(required)")]
+    """Text files, or folders of them."""
+    unseen: Unseen = "unknown"
+    """What becomes of characters that the model never saw."""
+    streams: int = 1
+    """Parts of the text to read side by side, each from a fresh state: faster, a little less exact."""
+
+
+def run(arguments: list[str]) -> int:
+    """Print loss, bits and perplexity."""
+    options = parse(EvalOptions, "eval", arguments)
+    texts = read_text(options.files)
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from rekur.tasks.text_model import find_checkpoint, rebuild, total
+    from rekur.train import load
+
+    path = find_checkpoint(options.run)
+    model = rebuild(load(path))
+    vocabulary = model.vocabulary
+    one = vocabulary.unit.removesuffix("s")
+    symbols = np.concatenate([vocabulary.encode(piece, options.unseen) for piece in texts.pieces()])
+    known = sum(len(vocabulary.encode(piece, "skip")) for piece in texts.pieces())
+    if lost := sum(map(len, texts.pieces())) - known if vocabulary.unit == "characters" else 0:
+        fate = "left out" if options.unseen == "skip" else f"read as {UNKNOWN}"
+        print(f"note: {lost:,} characters that the model never saw are {fate}")
+    parts = model.losses(symbols, streams=options.streams, time=_TIME)
+    bar = Console(stderr=True)
+    count = math.ceil(len(symbols) / options.streams / _TIME)
+    score = total(track(parts, "reading", count, console=bar, transient=True, disable=not bar.is_terminal))
+    print(
+        f"{texts.name}: {score.items:,} {vocabulary.unit}, by {path}\n"
+        f"loss        {score.loss:.4f} nats a {one}\n"
+        f"            {score.bits:.4f} bits a {one}\n"
+        f"perplexity  {score.perplexity:.4g}"
+    )
+    return 0
