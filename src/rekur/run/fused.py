@@ -90,25 +90,35 @@ class Fused:
             return "torch's layer knows no lattice"
         if call.live is not None and call.lengths is None:
             return "torch's layer knows lengths, not any mask of real steps"
+        if torch._C._are_functorch_transforms_active():
+            return "torch.func transforms plain operations only"
         return None
 
     def run(self, call: Call) -> Scan:
         """Pack the weights as torch has them, reverse where asked, call, unpack."""
+        # the compiler cannot trace torch's layer in training: it is called as it is, as in torch.nn
+        if torch.compiler.is_dynamo_compiling():
+            as_it_is: Callable[[Call], Scan] = torch.compiler.disable(self._run)  # type: ignore[no-untyped-call]
+            return as_it_is(call)
+        return self._run(call)
+
+    def _run(self, call: Call) -> Scan:
         rows = None
         if call.lengths is not None and not bool((call.lengths > 0).all()):
             rows = (call.lengths > 0).nonzero().squeeze(1)
         states = [a.name for a in call.graph.of("state")]
         weights = [call.params[self._names[k]] for k in self._order()]
         x = next(iter(call.inputs.values()))
+        bare = replace(call, params={}, inputs={}, state={}, initial={})  # `exact` is kept: it must keep no tensors
 
         def fast(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
             return self._torch(call, rows, x, rest[: len(states)], rest[len(states) :])
 
         def exact(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
             params = dict(zip((self._names[k] for k in self._order()), rest[len(states) :], strict=True))
-            inputs = {next(iter(call.inputs)): x}
+            inputs = {bare.graph.of("input")[0].name: x}
             state = dict(zip(states, rest[: len(states)], strict=True))
-            again = Reference(call.graph).run(replace(call, params=params, inputs=inputs, state=state))
+            again = Reference(bare.graph).run(replace(bare, params=params, inputs=inputs, state=state))
             return (again.output, *again.state.values())
 
         y, *final = twice_differentiable(fast, exact, x, *(call.state[s] for s in states), *weights)

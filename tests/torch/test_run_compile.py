@@ -1,0 +1,95 @@
+"""Under torch.compile and torch.func, which see through plain operations and not through torch's own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vmap
+
+from rekur.errors import BackendError
+from rekur.nn import Recurrent
+from rekur.run import State
+from tests.compare import Named, differ
+
+CELLS = pytest.mark.parametrize("cell", ["lstm", "gru"])  # torch's own layer, and the reference
+
+
+class Model(nn.Module):
+    def __init__(self, cell: str, backend: str = "auto") -> None:
+        super().__init__()
+        self.before = nn.Linear(3, 4, dtype=torch.float64)
+        self.recurrent = Recurrent(cell, 4, 5, dtype=torch.float64, backend=backend)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        y, state = self.recurrent(self.before(x).tanh(), state)
+        return y.cos(), state
+
+
+def results(model: Callable[..., Any], parameters: dict[str, nn.Parameter], x: Tensor) -> Named:
+    y, state = model(x)
+    loss = y.sum() + state["0.h"].sum()
+    found = dict(zip(parameters, torch.autograd.grad(loss, [*parameters.values()]), strict=True))
+    return {"y": y.detach(), **state.detach(), **found}
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@CELLS
+def test_a_compiled_model_is_the_model(cell: str):
+    torch._dynamo.reset()
+    model = Model(cell)
+    parameters = dict(model.named_parameters())
+    x = torch.randn(2, 2, 3, dtype=torch.float64)
+    want = results(model, parameters, x)
+    assert differ(results(torch.compile(model, backend="aot_eager"), parameters, x), want) == {}
+
+
+X = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@CELLS
+def test_functional_gradients_are_those_of_autograd(cell: str):
+    model = Model(cell)
+    parameters = dict(model.named_parameters())
+
+    def loss(values: Named, x: Tensor) -> Tensor:
+        y, state = functional_call(model, dict(values), (x,))
+        total: Tensor = y.sum() + state["0.h"].sum()
+        return total
+
+    want = dict(zip(parameters, torch.autograd.grad(loss(parameters, X), [*parameters.values()]), strict=True))
+    detached = {k: v.detach() for k, v in parameters.items()}
+    assert differ(grad(loss)(detached, X), want) == {}
+    each = vmap(grad(loss), in_dims=(None, 0))(detached, X[:, None])
+    assert differ({k: v.sum(0) for k, v in each.items()}, want) == {}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, on its first forward mode
+@CELLS
+def test_forward_mode_agrees_with_backward_mode(cell: str):
+    model = Model(cell)
+    x, direction = X.clone().requires_grad_(), torch.cos(X)
+    y, ahead = jvp(lambda x: model(x)[0], (X,), (direction,))
+    (back,) = torch.autograd.grad(model(x)[0], x, torch.sin(y.detach()))
+    assert differ({"product": (ahead * torch.sin(y)).sum().detach()}, {"product": (back * direction).sum()}) == {}
+
+
+@CELLS
+def test_a_state_is_a_tree_of_tensors(cell: str):
+    model = Model(cell)
+    _, state = model(X)
+    state = State({k: v.detach() for k, v in state.items()})
+    gradient = grad(lambda s: model(X, s)[0].sum())(state)
+    assert isinstance(gradient, State)
+    leaves = {k: v.clone().requires_grad_() for k, v in state.items()}
+    want = torch.autograd.grad(model(X, State(leaves))[0].sum(), list(leaves.values()))
+    assert differ(gradient, dict(zip(leaves, want, strict=True))) == {}
+
+
+def test_torchs_layers_by_name_refuse_to_be_transformed():
+    model = Model("lstm", "fused")
+    with pytest.raises(BackendError, match="fused: torch[.]func transforms plain operations only"):
+        grad(lambda x: model(x)[0].sum())(X)
