@@ -82,7 +82,7 @@ class _Loop:
         series = {k: torch.stack(v, 1) for k, v in kept.items()}
         return Scan(
             series[""],
-            State(state),
+            State({k: v.clone() for k, v in state.items()}),  # it may be what was handed in, or one value twice
             {k: series[k] for k in call.outputs},
             {k: series[k].detach() for k in call.record},
         )

@@ -180,7 +180,7 @@ def _nothing(call: Call) -> Scan:
     named = {k: series(call.graph.named(k).axes) for k in (*call.outputs, *call.record)}
     return Scan(
         series(states[0].axes),
-        State(call.state),
+        State({k: v.clone() for k, v in call.state.items()}),
         {k: named[k] for k in call.outputs},
         {k: named[k] for k in call.record},
     )
