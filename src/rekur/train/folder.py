@@ -141,7 +141,9 @@ class RunFolder:
             with pointer.open("rb") as file:
                 target = file.read(100).decode("ascii").removesuffix("\n")
         except FileNotFoundError as error:
-            raise CheckpointError(f"{self.path} holds no checkpoint yet ({pointer} is missing)") from error
+            raise CheckpointError(
+                f"{self.path} holds no checkpoint yet ({pointer} is missing): begin a new run"
+            ) from error
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{pointer} cannot be read ({error}); {self._others()}") from error
         if not _CHECKPOINT.fullmatch(target):
