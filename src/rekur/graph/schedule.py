@@ -99,19 +99,20 @@ def schedule(graph: Graph, late: bool = False) -> Schedule:
     readers = _readers(nodes)
     at = _stages(nodes, stops, readers, late)
     sums, inner = _sums(nodes, readers, at, set(roots))
-    stages = []
-    for k in sorted(set(at.values())):
-        here = [n for n in nodes if at[n] == k and n not in inner]
-        packs = _packs(s for s in sums if at[s.result] == k)
-        reductions = tuple(n for n in here if n in stops and n.op != "matvec")
-        stages.append(Stage(packs, reductions, tuple(n for n in here if n not in stops)))
-    return Schedule(tuple(stages), after)
+    stages: dict[int, tuple[list[Sum], list[Node], list[Node]]] = {k: ([], [], []) for k in sorted(set(at.values()))}
+    for s in sums:
+        stages[at[s.result]][0].append(s)
+    for n in nodes:
+        if n not in inner and n.op != "matvec":
+            _, reductions, pointwise = stages[at[n]]
+            (reductions if n in stops else pointwise).append(n)
+    return Schedule(tuple(Stage(_packs(s), tuple(r), tuple(p)) for s, r, p in stages.values()), after)
 
 
 def _leaving(graph: Graph) -> tuple[tuple[Node, ...], list[Node]]:
     """What runs after the loop, and what the loop is there for: outputs, and what it hands to `after`."""
     order = list(walk(graph.outputs.values()))
-    over_time = [n for n in order if n.op in ("outer", "collect")]
+    over_time = {n for n in order if n.op in ("outer", "collect")}
     behind = set(over_time)
     for n in order:
         if any(a in behind for a in n.args):
@@ -123,7 +124,8 @@ def _leaving(graph: Graph) -> tuple[tuple[Node, ...], list[Node]]:
         if n in needed and n not in over_time:
             needed.update(n.args)
     first = [n for n in graph.outputs.values() if n not in behind]
-    return tuple(n for n in order if n in needed and n.args), [*first, *(a for n in over_time for a in n.args)]
+    handed = [a for n in order if n in over_time for a in n.args]
+    return tuple(n for n in order if n in needed and n.args), [*first, *handed]
 
 
 def _readers(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
