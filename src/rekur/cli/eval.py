@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         print(f"note: {lost:,} characters that the model never saw are {fate}")
     parts = model.losses(symbols, streams=options.streams, time=_TIME)
     bar = Console(stderr=True)
-    count = math.ceil(len(symbols) / options.streams / _TIME)
+    count = math.ceil(len(symbols) / max(1, options.streams) / _TIME)
     score = total(track(parts, "reading", count, console=bar, transient=True, disable=not bar.is_terminal))
     print(
         f"{texts.name}: {score.items:,} {vocabulary.unit}, by {path}\n"

@@ -9,7 +9,7 @@ import tyro
 from rekur.cli.options import parse
 from rekur.errors import CheckpointError, suggest
 from rekur.train.display import duration, printable
-from rekur.train.runs import list_runs
+from rekur.train.runs import RunRow, list_runs
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,23 @@ def run(arguments: list[str]) -> int:
     if not rows:
         print(f"no runs in {root} yet; `rekur train charlm` begins one")
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    table.add_column("run", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    for title in ("best loss, bits", "steps", "time", "MB"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            printable(str(root / row.name)),
-            row.status,
-            "" if row.bits is None else f"{row.bits:.4f}",
-            "" if row.steps is None else f"{row.steps:,}",
-            "" if row.seconds is None else duration(row.seconds),
-            f"{row.size / 1e6:,.1f}",
-        )
-    console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 500, crop=console.is_terminal)
+    table = [("run", "status", "best loss, bits", "steps", "time", "MB"), *(_cells(root, row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, status, *numbers in table:
+        left = f"{name:{widths[0]}}   {status:{widths[1]}}"
+        print(left, *(f"{text:>{width}}" for text, width in zip(numbers, widths[2:], strict=True)), sep="   ")
     for row in rows:
         if row.note:
-            console.print(f"{root / row.name}: {row.note}", markup=False, soft_wrap=True)
+            print(printable(f"{root / row.name}: {row.note}"))
     return 0
+
+
+def _cells(root: Path, row: RunRow) -> tuple[str, ...]:
+    return (
+        printable(str(root / row.name)),
+        printable(row.status),
+        "" if row.bits is None else f"{row.bits:.4f}",
+        "" if row.steps is None else f"{row.steps:,}",
+        "" if row.seconds is None else duration(row.seconds),
+        f"{row.size / 1e6:,.1f}",
+    )

@@ -174,6 +174,6 @@ def rebuild(saved: Checkpoint) -> TextModel:
         with torch.device("meta"):  # sizes that a stranger made up take no memory
             model = SequenceModel(plan)
         model.load_state_dict(saved.weights, assign=True)
-    except (RekurError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (RekurError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the checkpoint's model cannot be made: {error}") from error
     return TextModel(model.eval(), vocabulary)
