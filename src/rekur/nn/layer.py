@@ -82,7 +82,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor | Mapping[str, Tensor], state: Mapping[str, Tensor] | None, **options: Any) -> Scan:
         """`scan` with this layer's weights; the options are those of `rekur.run.scan`."""
-        return scan(self.kernel, self.params(), x, state, reverse=self.reverse, **options)
+        return scan(self.kernel, self.params(), x, state, reverse=self.reverse, sizes=self.sizes, **options)
 
     def extra_repr(self) -> str:
         """The cell, its sizes and the direction, for `print(model)`."""

@@ -61,6 +61,8 @@ def compile(cell: Cell | Graph, backend: str = "auto") -> Kernel:
         raises BackendError, it is never replaced.
     """
     graph = cell.graph if isinstance(cell, Cell) else cell
+    if not isinstance(graph, Graph):
+        raise OptionError(f"{graph!r} is of type {type(graph).__name__}, not a cell: a step under @cell is one")
     if backend != "auto" and backend not in BACKENDS:
         raise OptionError(f"there is no backend {backend!r}{suggest(backend, [*BACKENDS, 'auto'])}; "
                           f"there are auto, {', '.join(BACKENDS)}")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ def scan(
     reset: Tensor | None = None,
     reverse: bool = False,
     memory_lengths: Mapping[str, Tensor | Sequence[int]] | None = None,
+    sizes: Mapping[str, int] | None = None,
     outputs: Sequence[str] = (),
     record: Sequence[str] = (),
 ) -> Scan:
@@ -47,6 +49,7 @@ def scan(
     :param reset: `(B, T)` or `(B, T, L)` of bool: a boundary between t-1 and t, where the state starts anew.
     :param reverse: from the last real step to the first; the final state is then that after the first.
     :param memory_lengths: ragged axis of a constant -> real positions of each row, `(B,)`.
+    :param sizes: of axes that only states have, where no state is handed in.
     :param outputs: names of values wanted besides the first state, as differentiable series.
     :param record: names of values to record, detached.
 
@@ -61,8 +64,8 @@ def scan(
     (torch.Size([1, 3, 2]), torch.Size([1, 2]))
     """
     call = _call(
-        kernel.graph, params, x, state, constants or {}, initial or {}, lengths, live, reset, reverse,
-        memory_lengths or {}, tuple(outputs), tuple(record),
+        kernel.graph, params, x, state, constants, initial, lengths, live, reset, reverse, memory_lengths, sizes,
+        tuple(outputs), tuple(record),
     )  # fmt: skip
     with torch.autocast(call.like.device.type, enabled=False):
         if 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any())):
@@ -75,18 +78,20 @@ def _call(
     params: Mapping[str, Tensor],
     x: Tensor | Mapping[str, Tensor],
     state: Mapping[str, Tensor] | None,
-    constants: Mapping[str, Tensor],
-    initial: Mapping[str, Tensor],
+    constants: Mapping[str, Tensor] | None,
+    initial: Mapping[str, Tensor] | None,
     lengths: Tensor | Sequence[int] | None,
     live: Tensor | None,
     reset: Tensor | None,
     reverse: bool,
-    memory_lengths: Mapping[str, Tensor | Sequence[int]],
+    memory_lengths: Mapping[str, Tensor | Sequence[int]] | None,
+    told: Mapping[str, int] | None,
     outputs: tuple[str, ...],
     record: tuple[str, ...],
 ) -> Call:
-    _known(graph, "weight", params, graph.parameters, all_of=True)
-    sizes = Sizes(graph.name, next(iter(params.values()), None))
+    constants, initial = _mapping(graph, "constant", constants), _mapping(graph, "initial state", initial)
+    _known(graph, "weight", _mapping(graph, "weight", params), graph.parameters, all_of=True)
+    sizes = Sizes(graph.name, next((v for v in params.values() if isinstance(v, Tensor)), None))
     for leaf in graph.parameters.values():
         sizes.read(f"the weight {leaf.name!r}", params[leaf.name], (), leaf.axes)
     wanted = graph.of("input")
@@ -95,6 +100,8 @@ def _call(
             names = ", ".join(a.name for a in wanted)
             raise ShapeError(f"{graph.name} reads the inputs {names or 'none'}: hand x in as a mapping by name")
         x = {wanted[0].name: x}
+    if not isinstance(x, Mapping):
+        raise ShapeError(f"{graph.name}: the input must be a tensor, or a mapping of them, got {type(x).__name__}")
     _known(graph, "input", x, [a.name for a in wanted], all_of=True)
     lattice = _on_lattice(graph, x)
     lead = ("B", "L") if lattice else ("B",)
@@ -102,14 +109,16 @@ def _call(
     inputs = {a.name: sizes.read(f"the input {a.name!r}", x[a.name], series, a.axes) for a in wanted}
     states = graph.of("state")
     _known(graph, "state", initial, [a.name for a in states], all_of=False)
-    _known(graph, "state", state or {}, [a.name for a in states], all_of=state is not None)
+    handed_in = _mapping(graph, "state", state)
+    _known(graph, "state", handed_in, [a.name for a in states], all_of=state is not None)
     _known(graph, "constant", constants, [a.name for a in graph.of("constant")], all_of=True)
     held = {a.name: sizes.read(f"the constant {a.name!r}", constants[a.name], lead, a.axes)
             for a in graph.of("constant")}  # fmt: skip
-    given = {k: sizes.read(f"the state {k!r}", v, lead, _argument(states, k).axes) for k, v in (state or {}).items()}
+    given = {k: sizes.read(f"the state {k!r}", v, lead, _argument(states, k).axes) for k, v in handed_in.items()}
+    sizes.fill(_mapping(graph, "size", told))
     fresh = {a.name: _fresh(a, initial, sizes, lead) for a in states}
     memory = {}
-    for axis, counts in memory_lengths.items():
+    for axis, counts in _mapping(graph, "memory's lengths", memory_lengths).items():
         holders = [a for a in graph.of("constant") if axis in a.axes]
         if not holders:
             raise ShapeError(f"{graph.name}: memory_lengths names {axis!r}, which is no axis of a constant")
@@ -132,6 +141,12 @@ def _argument(arguments: Sequence[Argument], name: str) -> Argument:
     return next(a for a in arguments if a.name == name)
 
 
+def _mapping(graph: Graph, what: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping | None):
+        raise ShapeError(f"{graph.name}: hand each {what} in by name, as a mapping; got {type(given).__name__}")
+    return given or {}
+
+
 def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], all_of: bool) -> None:
     names = list(names)
     for name in given:
@@ -145,7 +160,7 @@ def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], 
 
 def _on_lattice(graph: Graph, x: Mapping[str, Tensor]) -> bool:
     reads = any(n.op == "state" and n.leaf.offset for n in graph.nodes)
-    extra = [x[a.name].dim() - 2 - len(a.axes) == 1 for a in graph.of("input")]
+    extra = [isinstance(v := x[a.name], Tensor) and v.dim() - 2 - len(a.axes) == 1 for a in graph.of("input")]
     return reads or (bool(extra) and all(extra))
 
 
@@ -162,6 +177,8 @@ def _without_dead(v: Tensor, mask: Tensor, dim: int) -> Tensor:
     A value computed from them is as finite as one computed from a live position, and every reduction skips
     it, so its gradient is an exact zero. An empty memory holds zeros.
     """
+    if not mask.numel():
+        return v
     shape = [1] * v.dim()
     shape[0], shape[dim] = mask.shape
     where = mask.reshape(shape)

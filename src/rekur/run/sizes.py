@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -30,12 +30,18 @@ class Sizes:
             raise ShapeError(f"{self.graph} was given no tensor at all")
         return self._like
 
+    def fill(self, told: Mapping[str, int]) -> None:
+        """Take from `told` what no tensor has said."""
+        for axis, size in told.items():
+            if axis not in self.known:
+                self.known[axis], self._from[axis] = size, "sizes"
+
     def __getitem__(self, axis: str) -> int:
         try:
             return self.known[axis]
         except KeyError:
             raise ShapeError(
-                f"{self.graph}: nothing that was given says how large the axis {axis} is; hand in the state"
+                f"{self.graph}: nothing that was given says how large the axis {axis} is; say sizes={{{axis!r}: …}}"
             ) from None
 
     def read(self, what: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
@@ -74,9 +80,10 @@ def lengths_to_live(
 
 
 def _counts(counts: Tensor | Sequence[int], rows: int, size: int, device: torch.device, what: str) -> Tensor:
-    if isinstance(counts, Tensor) and (counts.is_floating_point() or counts.dtype == torch.bool):
-        raise ShapeError(f"{what} must be whole numbers, got {counts.dtype}")
-    out = torch.as_tensor(counts, dtype=torch.int64, device=device)
+    given = torch.as_tensor(counts, device=device)
+    if given.numel() and (given.is_floating_point() or given.dtype == torch.bool):
+        raise ShapeError(f"{what} must be whole numbers, got {given.dtype}")
+    out = given.to(torch.int64)
     if out.shape != (rows,):
         raise ShapeError(f"{what} must be ({rows},), one a row, got {tuple(out.shape)}")
     if rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
