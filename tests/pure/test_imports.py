@@ -134,6 +134,22 @@ def test_help_and_drawing_import_no_torch():
     assert {name for name in loaded if name.partition(".")[0] in {"torch", "llvmlite"}} == set()
 
 
+@pytest.mark.parametrize(
+    "command", ["", "train", "train charlm", "sample", "eval", "runs", "report", "cells", "demo"]
+)
+def test_help_of_the_command_line_loads_no_torch(command: str):
+    arguments = [*command.split(), "--help"]
+    code = f"import sys\nfrom rekur.cli import main\nassert main({arguments}) == 0\nprint('loaded:', *sys.modules)"
+    out, loaded = python(code).split("loaded: ")
+    assert out.startswith(f"usage: rekur {command}".rstrip())
+    assert {name for name in loaded.split() if name.partition(".")[0] in {"torch", "llvmlite"}} == set()
+
+
+def test_listing_runs_and_cells_loads_no_torch(tmp_path: Path):
+    code = f"import sys\nfrom rekur.cli import main\nmain(['runs', {str(tmp_path)!r}])\nmain(['cells', 'gru'])"
+    assert "torch" not in python(code + "\nprint(*sys.modules)").rpartition("h' = ")[2].split()
+
+
 def test_pure_tests_do_without_torch():
     files = sorted(Path(__file__).parent.rglob("*.py"))
     assert Path(__file__) in files
