@@ -72,6 +72,8 @@ def _leaf(rows: bool) -> Shape:
     def shape(_: tuple[Type, ...], attr: Attr) -> Type:
         if not isinstance(attr, Leaf):
             raise GraphError(f"a leaf needs a name and axes, not {attr!r}")
+        if attr.matrix and len(attr.axes) != 2:
+            raise GraphError(f"the matrix {attr.name!r} needs two axes, not [{' '.join(attr.axes)}]")
         if not attr.matrix and len(set(attr.axes)) != len(attr.axes):
             raise GraphError(f"{attr.name!r}: an axis stands twice in [{' '.join(attr.axes)}]")
         return Type(attr.axes, rows, attr.matrix)

@@ -196,21 +196,9 @@ def same_structure(a: Graph, b: Graph) -> dict[str, str] | None:
 
 
 def _structure(graph: Graph) -> tuple[list[str], list[str]]:
-    place = {(a.kind, a.name): f"{a.kind}{i}{list(a.axes)}" for i, a in enumerate(graph.arguments)}
-    shape: dict[Node, str] = {}
-
-    def ordered(n: Node) -> list[Node]:
-        return sorted(n.args, key=shape.__getitem__) if n.op in _COMMUTATIVE else list(n.args)
-
+    """The structure in canonical lines, and the names of the weights in the order of the lines."""
     roots = list(graph.outputs.values())
-    for n in walk(roots):
-        if n.op == "parameter":
-            own = f"parameter{n.axes}{n.leaf.matrix}"
-        elif isinstance(n.attr, Leaf):
-            own = f"{place[n.op, n.leaf.name]}{n.leaf.offset}"  # type: ignore[index]
-        else:
-            own = f"{n.op}{n.attr!r}{n.axes}({','.join(shape[a] for a in ordered(n))})"
-        shape[n] = hashlib.sha256(own.encode()).hexdigest()
+    colour = _colours(graph)
     lines, weights = [], []
     number: dict[Node, int] = {}
     todo = [(n, False) for n in reversed(roots)]
@@ -218,13 +206,46 @@ def _structure(graph: Graph) -> tuple[list[str], list[str]]:
         n, ready = todo.pop()
         if n in number:
             continue
+        args = sorted(n.args, key=colour.__getitem__) if n.op in _COMMUTATIVE else n.args
         if not ready:
             todo.append((n, True))
-            todo.extend((a, False) for a in reversed(ordered(n)))
+            todo.extend((a, False) for a in reversed(args))
             continue
         number[n] = len(number)
-        own = shape[n] if not n.args else f"{n.op}{n.attr!r}{[number[a] for a in ordered(n)]}"
-        lines.append(own)
+        lines.append(colour[n] if not n.args else f"{n.op}{n.attr!r}{[number[a] for a in args]}")
         if n.op == "parameter":
             weights.append(n.leaf.name)
     return [*lines, *(str(number[n]) for n in roots)], weights
+
+
+def _colours(graph: Graph) -> dict[Node, str]:
+    """A digest a node of what it is, what it reads and what reads it, names aside; refined until it tells no
+    more nodes apart. It puts the operands of commutative operations in an order that does not depend on the
+    author's.
+    """
+    place = {(a.kind, a.name): f"{a.kind}{i}" for i, a in enumerate(graph.arguments)}
+    order = list(walk(graph.outputs.values()))
+    colour: dict[Node, str] = {}
+    for n in order:
+        if isinstance(n.attr, Leaf):
+            own = "parameter" if n.op == "parameter" else place[n.op, n.leaf.name]  # type: ignore[index]
+            colour[n] = f"{own}{n.leaf.offset}{n.axes}{n.leaf.matrix}"
+        else:
+            colour[n] = f"{n.op}{n.attr!r}{n.axes}"
+    apart = 0
+    while apart < (apart := len(set(colour.values()))):
+        for n in order:
+            read = [colour[a] for a in n.args]
+            colour[n] = _digest([colour[n], *(sorted(read) if n.op in _COMMUTATIVE else read)])
+        readers: dict[Node, list[str]] = {n: [] for n in order}
+        for i, n in enumerate(graph.outputs.values()):
+            readers[n].append(f"output{i}")
+        for n in reversed(order):
+            colour[n] = _digest([colour[n], *sorted(readers[n])])
+            for i, a in enumerate(n.args):
+                readers[a].append(colour[n] if n.op in _COMMUTATIVE else f"{colour[n]}{i}")
+    return colour
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -95,8 +95,6 @@ def _product(graph: Graph, node: Node) -> None:
 def _weight(graph: Graph, leaf: Leaf) -> None:
     if not NAME.fullmatch(leaf.name):
         raise GraphError(f"{graph.name}: {leaf.name[:80]!r} is not a name for a weight")
-    if leaf.matrix and len(leaf.axes) != 2:
-        raise GraphError(f"{graph.name}: the matrix {leaf.name!r} needs two axes")
     if not INIT.fullmatch(leaf.init):
         raise GraphError(
             f"{graph.name}: {leaf.name!r} cannot be initialised as {leaf.init!r}; there are uniform, glorot, "
