@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from rekur.cli.options import Run, parse
 from rekur.data import UNKNOWN, Unseen, read_text
+from rekur.train.display import printable
 
 _TIME = 256  # steps of a chunk
 
@@ -45,17 +46,21 @@ def run(arguments: list[str]) -> int:
     model = rebuild(load(path))
     vocabulary = model.vocabulary
     one = vocabulary.unit.removesuffix("s")
-    symbols = np.concatenate([vocabulary.encode(piece, options.unseen) for piece in texts.pieces()])
-    known = sum(len(vocabulary.encode(piece, "skip")) for piece in texts.pieces())
-    if lost := sum(map(len, texts.pieces())) - known if vocabulary.unit == "characters" else 0:
+    encoded, lost = [], 0
+    for piece in texts.pieces():
+        encoded.append(vocabulary.encode(piece, options.unseen))
+        if vocabulary.unit == "characters":
+            lost += len(piece) - len(vocabulary.encode(piece, "skip"))
+    if lost:
         fate = "left out" if options.unseen == "skip" else f"read as {UNKNOWN}"
         print(f"note: {lost:,} characters that the model never saw are {fate}")
+    symbols = np.concatenate(encoded)
     parts = model.losses(symbols, streams=options.streams, time=_TIME)
     bar = Console(stderr=True)
     count = math.ceil(len(symbols) / max(1, options.streams) / _TIME)
     score = total(track(parts, "reading", count, console=bar, transient=True, disable=not bar.is_terminal))
     print(
-        f"{texts.name}: {score.items:,} {vocabulary.unit}, by {path}\n"
+        f"{printable(texts.name)}: {score.items:,} {vocabulary.unit}, by {path}\n"
         f"loss        {score.loss:.4f} nats a {one}\n"
         f"            {score.bits:.4f} bits a {one}\n"
         f"perplexity  {score.perplexity:.4g}"

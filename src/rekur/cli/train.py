@@ -10,6 +10,7 @@ from rekur.cli.options import parse
 from rekur.errors import OptionError, RekurError, suggest
 from rekur.tasks.config import CACHE, CharLMConfig, NetworkConfig, SampleConfig, TextConfig
 from rekur.train.config import FitConfig
+from rekur.train.display import printable
 
 if TYPE_CHECKING:
     from rekur.train import Result, RunFolder
@@ -82,9 +83,11 @@ def charlm(arguments: list[str]) -> tuple["RunFolder", "Result"]:
 
     task = CharLM(config, cache=options.run.cache, seed=options.training.seed)
     corpus, texts = task.corpus, task.corpus.texts
-    print(f"{texts.name}: {len(corpus.symbols):,} {task.unit} of {len(corpus.vocabulary):,} kinds")
-    for passed in texts.skipped:
-        print(f"note: passed over {str(passed.path)!r}, which {passed.reason}")
+    print(f"{printable(texts.name)}: {len(corpus.symbols):,} {task.unit} of {len(corpus.vocabulary):,} kinds")
+    if config.files and texts.skipped:
+        shown = ", ".join(f"{str(passed.path)!r} {passed.reason}" for passed in texts.skipped[:5])
+        more = f", and {len(texts.skipped) - 5} more" if len(texts.skipped) > 5 else ""
+        print(f"note: passed over {shown}{more}")
     return begin(task, options.training, options.run.runs, options.run.name, open_display)
 
 
