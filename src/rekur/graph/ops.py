@@ -100,7 +100,7 @@ def _pointwise(args: tuple[Type, ...], attr: Attr) -> Type:
             raise GraphError(f"a weight matrix {a} is read by a product only, never pointwise")
         if not set(a.axes) <= set(widest.axes):
             raise GraphError(
-                f"the axes {a} and {widest} do not nest; give an affine the size it should have, or spread() one"
+                f"the axes {widest} and {a} do not nest; give an affine the size it should have, or spread() one"
             )
     return Type(widest.axes, any(a.rows for a in args))
 

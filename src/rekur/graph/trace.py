@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import linecache
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,9 @@ class Cell:
 class Tracer:
     """What is known while one cell is traced: the names given so far, the affines, the nodes in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        self.line = code.co_firstlineno  # what an error points at where no line of the author's is at work
         self.names: dict[str, Node] = {}
         self.arguments: dict[str, Argument] = {}
         self.affines: dict[str, dict[str, Node]] = {}
@@ -150,9 +154,15 @@ def _place(filename: str, line: int) -> str:
     return f"\n  at {filename}:{line}" + (f":  {source}" if source else "")
 
 
-def _author_line(trace: TracebackType | None, code: CodeType) -> str:
+def _return_line(code: CodeType) -> int:
+    """The line of a function's last return."""
+    lines = (i.positions.lineno for i in dis.get_instructions(code) if i.opname.startswith("RETURN") and i.positions)
+    return max((line for line in lines if line), default=code.co_firstlineno)
+
+
+def _author_line(trace: TracebackType | None, tracer: Tracer) -> str:
     """The innermost line of a traceback that is not in this package: where the author wrote what went wrong."""
-    place = _place(code.co_filename, code.co_firstlineno)
+    place = _place(tracer.code.co_filename, tracer.line)
     while trace is not None:
         frame: FrameType = trace.tb_frame
         if not _ours(frame.f_code.co_filename):
@@ -194,18 +204,17 @@ def cell(step: Step | None = None, /, **axes: str) -> Cell | Callable[[Step], Ce
 
 
 def _trace(step: Step, axes: Mapping[str, str]) -> Cell:
-    code = inspect.unwrap(step).__code__
-    tracer = Tracer()
+    tracer = Tracer(inspect.unwrap(step).__code__)
     token = listener.set(tracer)
     try:
         graph = verify(_graph(step, axes, tracer))
     except (CellError, GraphError) as e:
-        raise CellError(f"{e}{_author_line(e.__traceback__, code)}") from None
+        raise CellError(f"{e}{_author_line(e.__traceback__, tracer)}") from None
     except (TypeError, AttributeError) as e:
         if "Node" not in str(e):
             raise
         message = f"this is not in the cell language: {e}; use the functions of rekur.cells"
-        raise CellError(f"{message}{_author_line(e.__traceback__, code)}") from e
+        raise CellError(f"{message}{_author_line(e.__traceback__, tracer)}") from e
     finally:
         listener.reset(token)
     return Cell(graph, inspect.getdoc(step) or "")
@@ -223,6 +232,7 @@ def _graph(step: Step, axes: Mapping[str, str], tracer: Tracer) -> Graph:
     positional = [given[a.name] for a in arguments if a.kind != "constant"]
     constants = {a.name: given[a.name] for a in arguments if a.kind == "constant"}
     result = step(*positional, **constants)
+    tracer.line = _return_line(tracer.code)
     outputs = _next_states(step.__name__, result, [a for a in arguments if a.kind == "state"], tracer)
     names = {k: v for k, v in tracer.names.items() if k not in given}
     live = set(walk([*outputs.values(), *names.values()]))
@@ -254,8 +264,10 @@ def _arguments(step: Step, axes: Mapping[str, str]) -> list[Argument]:
         if kind != "state" and p.default is not p.empty:
             raise CellError(f"{step.__name__}: {p.name!r} is not a state; only a state has an initial value")
         named = axes.get(p.name, "I" if kind == "input" else "H")
-        initial = 0.0 if p.default is p.empty else float(p.default)
-        out.append(Argument(kind, p.name, tuple(named.split()), initial))
+        initial = 0.0 if p.default is p.empty else p.default
+        if not isinstance(initial, int | float) or not math.isfinite(initial):
+            raise CellError(f"{step.__name__}: the state {p.name!r} starts from a finite number, not {initial!r}")
+        out.append(Argument(kind, p.name, tuple(named.split()), float(initial)))
     if not any(a.kind == "state" for a in out):
         raise CellError(f"{step.__name__} has no state; a step is written step(x, h, …)")
     return out
