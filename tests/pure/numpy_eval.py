@@ -67,12 +67,12 @@ class Numpy:
     def kept(self, v: Array, kind: Type) -> Array:
         """`v` at full size with zeros where a row or a position is dead."""
         v = self.full(v, kind)
+        if not kind.rows:
+            return v
         for axis in kind.axes:
             if axis in self.masks:
                 v = np.where(aligned(self.masks[axis], (axis,), kind.axes), v, 0.0)
-        if self.live is not None and kind.rows:
-            v = np.where(self.live.reshape(-1, *[1] * len(kind.axes)), v, 0.0)
-        return v
+        return v if self.live is None else np.where(self.live.reshape(-1, *[1] * len(kind.axes)), v, 0.0)
 
 
 def key(n: Node) -> str:

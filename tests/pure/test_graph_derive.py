@@ -24,7 +24,9 @@ from rekur.graph import (
     neighbour,
     parse,
     relu,
+    softmax,
     stop,
+    sum_over,
     tanh,
     to_text,
     verify,
@@ -112,12 +114,21 @@ def test_the_gradients_of_random_cells_are_the_slopes():
     assert sum(error is None for error in errors.values()) < 10  # two equal values: a kink however short the step
 
 
+@cell(memory="S D")
+def places(x, h, *, memory):
+    """Weights along a memory: what they sum up to differs from row to row, though they do not."""
+    bias = weight("bias", "S", init="normal=1")
+    total = sum_over(tanh(bias) * softmax(weight("slope", "S", init="normal=1")), "S")
+    return gate("hidden", tanh, x, h) * total + sum_over(sum_over(memory, "D") * bias, "S")
+
+
 def test_dead_rows_and_positions_are_never_read():
     e, rng = evaluator(rows=4), np.random.default_rng(2)
     e.live = np.array([True, False, True, True])
     e.masks = {RAGGED: np.arange(SIZES[RAGGED]) < np.array([[3], [2], [1], [4]])}
     graphs = {name: GRAPHS[name] for name in ("attend", "caption", "layer-norm-lstm", "sampler")}
     graphs |= {str(seed): random_cell(seed).graph for seed in range(1000, 1050)}
+    graphs["places"] = places.graph
     errors = {name: differs(graph, e, rng, poison=True) for name, graph in graphs.items()}
     assert {name: error for name, error in errors.items() if error is not None and not error < 1e-7} == {}
     assert sum(error is None for error in errors.values()) < 5

@@ -44,11 +44,12 @@ def derive(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
     """
     order = list(walk(graph.outputs.values()))
     leads = _leading(order, _wanted(graph, wrt))
+    even = _even(order)
     total: dict[Node, Node] = {}
 
     def flow(node: Node, gradient: Node | None) -> None:
         if gradient is not None and node in leads:
-            part = _fit(gradient, node)
+            part = _fit(gradient, node, node in even)
             total[node] = total[node] + part if node in total else part
 
     for node in order:
@@ -84,14 +85,23 @@ def _leading(order: Iterable[Node], wanted: set[str]) -> set[Node]:
     return leads
 
 
-def _fit(gradient: Node, node: Node) -> Node:
-    """Undo broadcasting: sum over the axes and the rows that `node` does not have."""
+def _even(order: Iterable[Node]) -> set[Node]:
+    """What is the same in all rows whatever their lengths: a reduction over a ragged axis is not."""
+    even: set[Node] = set()
+    for n in order:
+        if not n.type.rows and OPS[n.op].kind not in ("product", "reduction") and all(a in even for a in n.args):
+            even.add(n)
+    return even
+
+
+def _fit(gradient: Node, node: Node, even: bool) -> Node:
+    """Undo broadcasting: sum over the axes that `node` does not have, and over rows where all share it."""
     for axis in gradient.axes:
         if axis not in node.axes:
             gradient = make("sum", gradient, attr=axis)
     if gradient.axes != node.axes:
         gradient = make("spread", gradient, attr=node.axes)
-    return make("collect", gradient) if gradient.type.rows and not node.type.rows else gradient
+    return make("collect", gradient) if gradient.type.rows and even else gradient
 
 
 def _backward(graph: Graph, arriving: Iterable[Node], leaves: Mapping[Node, Node]) -> Graph:
