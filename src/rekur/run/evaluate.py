@@ -45,7 +45,7 @@ def align(v: Tensor, have: tuple[str, ...], want: tuple[str, ...]) -> Tensor:
         return v
     lead = v.dim() - len(have)
     kept = [a for a in want if a in have]
-    v = v.permute(*range(lead), *(lead + have.index(a) for a in kept))
+    v = v.permute([*range(lead), *(lead + have.index(a) for a in kept)])
     return v[(slice(None),) * lead + tuple(slice(None) if a in have else None for a in want)]
 
 
@@ -92,10 +92,10 @@ def _matvec(n: Node, args: list[Tensor], c: Context) -> Tensor:
     w, v = args
     inner = n.args[0].axes[1]
     axes = n.args[1].axes
-    dim = v.dim() - len(axes) + axes.index(inner)
     mask = _mask(axes, inner, c)
     if mask is not None:
         v = torch.where(mask, v, 0.0)
+    dim = v.dim() - len(axes) + axes.index(inner)
     return torch.nn.functional.linear(v.movedim(dim, -1), w).movedim(-1, dim)
 
 
@@ -106,7 +106,8 @@ def _sum(n: Node, args: list[Tensor], c: Context) -> Tensor:
 
 def _max(n: Node, args: list[Tensor], c: Context) -> Tensor:
     v = _live(n, args[0], c, -torch.inf)
-    return v.amax(_dim(n, v))
+    dim = _dim(n, v)
+    return v.amax(dim) if v.shape[dim] else torch.full_like(v.sum(dim), -torch.inf)
 
 
 def _softmax(n: Node, args: list[Tensor], c: Context) -> Tensor:
