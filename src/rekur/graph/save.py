@@ -30,12 +30,12 @@ def save(step: Graph, backward: Graph) -> tuple[Node, ...]:
     forward = _without_gradient(order)
     free = {n for n in forward if not n.args and not _is_hoisted(n)} | set(step.outputs.values())
     paid = [n for n in order if n in forward and n not in free]
-    once_only = barriers(order)
+    stops = barriers(order)
     place = {n: i for i, n in enumerate(paid)}
     flow = _Flow()
     for n, i in place.items():
         flow.edge(2 * i, 2 * i + 1, _UNITS ** len(n.axes))
-        if n in once_only or _is_hoisted(n):
+        if n in stops or _is_hoisted(n):
             flow.edge(flow.SOURCE, 2 * i, flow.WITHOUT_END)
         else:
             for a in n.args:
@@ -76,7 +76,8 @@ def with_saved(step: Graph, backward: Graph, saved: Collection[Node]) -> tuple[G
     new = rebuild(backward.nodes, replacing(leaves))
     outputs = {k: new[n] for k, n in backward.outputs.items()}
     nodes = tuple(walk(outputs.values()))
-    names = {k: new[n] for k, n in backward.names.items() if new[n] in set(nodes)}
+    live = set(nodes)
+    names = {k: new[n] for k, n in backward.names.items() if new[n] in live}
     arguments = signature((*map(argument, leaves.values()), *backward.arguments), nodes)
     return first, verify(Graph(backward.name, arguments, outputs, names, nodes))
 

@@ -14,8 +14,9 @@ from rekur.graph.rewrite import barriers
 class Sum:
     """One accumulator: ``result = products[0] + products[1] + … + rest[0] + …``.
 
-    A product that is not added to anything at once is its own result. The sums inside of `result` are read
-    by nothing else and are in no list of the stage.
+    A product that is not added to anything at once is its own result. Any other result stands among the
+    pointwise operations of the stage, where all of `rest` is ready; the sums inside of it are read by nothing
+    else and are in no list.
     """
 
     result: Node
@@ -53,7 +54,8 @@ class Pack:
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What can run without waiting for a whole vector of its own: first the products and reductions, which
-    read values of earlier stages only, then the pointwise operations (and spreads), arguments first.
+    read values of earlier stages only, then the pointwise operations, arguments first. Spreads are among
+    these, and counts: sums over a spread number.
     """
 
     packs: tuple[Pack, ...]
@@ -211,7 +213,7 @@ def _rest(result: Node, products: Collection[Node], inner: Collection[Node]) -> 
 
 
 def _packs(sums: Iterable[Sum]) -> tuple[Pack, ...]:
-    """Sums that share operands, directly or through others, together; each pack begins where its first sum does."""
+    """Sums that share operands, directly or through others, together."""
     packs: list[Pack] = []
     for s in sums:
         alone = Pack((s,))
