@@ -111,10 +111,10 @@ def _max(n: Node, args: list[Tensor], c: Context) -> Tensor:
 
 
 def _softmax(n: Node, args: list[Tensor], c: Context) -> Tensor:
-    v = _live(n, args[0], c, -torch.inf)
+    v = _live(n, args[0], c, torch.finfo(c.like.dtype).min)  # not -inf, of which an empty memory would make NaN
     out = v.softmax(_dim(n, v))
     mask = _mask(n.axes, str(n.attr), c)
-    return out if mask is None else torch.where(mask, out, 0.0)  # an empty memory gives zeros, not NaN
+    return out if mask is None else torch.where(mask, out, 0.0)
 
 
 def _moments(n: Node, v: Tensor, c: Context) -> tuple[Tensor, Tensor]:

@@ -68,9 +68,9 @@ def scan(
         tuple(outputs), tuple(record),
     )  # fmt: skip
     with torch.autocast(call.like.device.type, enabled=False):
-        if 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any())):
-            return _nothing(call)
-        return kernel.choose(call).run(call)
+        idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
+        result = _nothing(call) if idle else kernel.choose(call).run(call)
+        return _zero_dead(call, result) if call.memory else result
 
 
 def _call(
@@ -127,6 +127,9 @@ def _call(
         )
         for a in holders:
             held[a.name] = _without_dead(held[a.name], memory[axis], len(lead) + a.axes.index(axis))
+        for a in states:
+            if axis in a.axes and a.name in given:
+                given[a.name] = _without_dead(given[a.name], memory[axis], len(lead) + a.axes.index(axis))
     for name in (*outputs, *record):
         graph.named(name)
     alive, counted = series_to_live(lengths, live, tuple(sizes[a] for a in series), sizes.like.device)
@@ -184,6 +187,26 @@ def _without_dead(v: Tensor, mask: Tensor, dim: int) -> Tensor:
     where = mask.reshape(shape)
     first = torch.where(where.narrow(dim, 0, 1), v.narrow(dim, 0, 1), 0.0)
     return torch.where(where, v, first)
+
+
+def _zero_dead(call: Call, result: Scan) -> Scan:
+    """The result with zeros at the dead positions of a ragged axis."""
+
+    def zero(v: Tensor, axes: Sequence[str]) -> Tensor:
+        for i, axis in enumerate(axes, v.dim() - len(axes)):
+            if axis in call.memory:
+                shape = [1] * v.dim()
+                shape[0], shape[i] = call.memory[axis].shape
+                v = torch.where(call.memory[axis].reshape(shape), v, 0.0)
+        return v
+
+    states = call.graph.of("state")
+    return Scan(
+        zero(result.output, states[0].axes),
+        State({a.name: zero(result.state[a.name], a.axes) for a in states}),
+        {k: zero(v, call.graph.named(k).axes) for k, v in result.outputs.items()},
+        {k: zero(v, call.graph.named(k).axes) for k, v in result.record.items()},
+    )
 
 
 def _nothing(call: Call) -> Scan:
