@@ -28,7 +28,7 @@ def affine(
     value is given by keyword. A weight has the axes ``[size, last axis of its vector]``.
 
     :param size: the axis of the result.
-    :param bias: its initial value, or False for none.
+    :param bias: its initial value (True is 0), or False for none.
     :param init: how the weights start, for all or by operand: uniform (±1/√rows, torch's), glorot,
         orthogonal, identity, zeros, ones, constant=C, normal=S, uniform=A.
     :param tie: the name of an earlier affine over the same names, whose weights are used.
@@ -70,7 +70,7 @@ def affine(
     if tie is not None and f"{owner}.bias" in tracer.parameters:
         parts.append(tracer.parameters[f"{owner}.bias"])
     elif bias is not False:
-        parts.append(weight(f"{owner}.bias", size, init=f"constant={float(bias)}"))
+        parts.append(weight(f"{owner}.bias", size, init=f"constant={0.0 if bias is True else float(bias)}"))
     result = parts[0]
     for part in parts[1:]:
         result = result + part
