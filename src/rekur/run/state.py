@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from rekur.errors import ShapeError, suggest
+from rekur.errors import CheckpointError, ShapeError, suggest
 
 
 class State(Mapping[str, Tensor]):
@@ -57,6 +57,9 @@ class State(Mapping[str, Tensor]):
     def reset(self, rows: Tensor, initial: Mapping[str, Tensor] | None = None) -> State:
         """The state with the rows of a mask `(B,)` set to `initial` (zeros where none is given)."""
         out = {}
+        for name in initial or {}:
+            if name not in self:
+                raise ShapeError(f"there is no state {name!r} to reset{suggest(name, self)}")
         for k, v in self.items():
             if rows.dtype != torch.bool or rows.shape != v.shape[:1]:
                 raise ShapeError(f"reset wants a mask ({v.shape[0]},) of bool, got {rows.dtype} {tuple(rows.shape)}")
@@ -73,14 +76,19 @@ class State(Mapping[str, Tensor]):
         """Write the tensors as safetensors."""
         from safetensors.torch import save_file
 
-        save_file({k: v.contiguous() for k, v in self.items()}, str(path))
+        # copies, since one tensor may be two states
+        save_file({k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in self.items()}, str(path))
 
     @classmethod
     def load(cls, path: str | Path) -> State:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; CheckpointError where it is not that."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return cls(load_file(str(path)))
+        try:
+            return cls(load_file(str(path)))
+        except (OSError, SafetensorError) as e:
+            raise CheckpointError(f"{path} is not a saved state: {e}") from None
 
 
 pytree.register_pytree_node(
