@@ -386,9 +386,9 @@ def test_a_full_disk(operation: int, tmp_path: Path, source: Path, capsys: Captu
 
 
 BAD_CELLS = {
-    "@cell": ("return h, c, c", "returns 3 values for 2 states"),
-    'h = h + affine("wide", x, size="W")': ("return h, c", "axes"),
-    "if h > 0:": ("    h = -h\n    return h, c", "branching on a value"),
+    "return h, c, c": ("", "returns 3 values for 2 states"),
+    'h = h + affine("wide", x, size="W")': ("    return h, c", "axes"),
+    "if h > 0:": ("        h = -h\n    return h, c", "branching on a value"),
     "return h ** 2, c": ("", "** is not in the cell language; write h * h"),
     "return np.tanh(h), c": ("", "not in the cell language"),
     "return tanh(hh), c": ("", "NameError: name 'hh' is not defined"),
@@ -399,9 +399,8 @@ BAD_CELLS = {
 def test_a_bad_cell_is_shown_at_its_author_s_line(line: str, tmp_path: Path, source: Path, capsys: Capture):
     rest, message = BAD_CELLS[line]
     path = tmp_path / "bad.py"
-    step = ["" if line == "@cell" else line, rest]
     head = "import numpy as np\nfrom rekur.cells import affine, cell, tanh\n\n\n@cell\ndef bad(x, h, c):\n"
-    path.write_text(head + "".join(f"    {part}\n" for part in step), encoding="utf-8")
+    path.write_text(head + f"    {line}\n{rest}\n", encoding="utf-8")
     err = refused(capsys, *arguments(source, tmp_path, cell=f"{path}:bad"))
     number = [text.strip() for text in path.read_text(encoding="utf-8").splitlines()].index(line) + 1
     assert message in err
