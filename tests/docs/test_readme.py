@@ -97,7 +97,6 @@ def test_what_a_document_shows_runs(document: Path, tmp_path: Path, monkeypatch:
     assert execute(document, tmp_path) > 0
 
 
-@pytest.mark.skipif(not TOUR.exists(), reason="docs/tour.py is not written yet")
 def test_the_tour_runs(tmp_path: Path):
     shell(f"python -W error {TOUR}", tmp_path)
 
