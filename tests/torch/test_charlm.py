@@ -373,6 +373,8 @@ def weights_with(**changes: Any) -> Callable[[Checkpoint], Checkpoint]:
         lambda saved: replace(saved, weights={}),
         weights_with(**{"head.bias": torch.zeros(3)}),
         weights_with(extra=torch.zeros(3)),
+        lambda saved: replace(saved, weights={name: v.double() for name, v in saved.weights.items()}),
+        lambda saved: weights_with(**{"head.bias": saved.weights["head.bias"].long()})(saved),
     ],
 )  # fmt: skip
 def test_a_checkpoint_that_makes_no_sense_is_refused(change: Callable[[Checkpoint], Checkpoint], run: RunFolder):

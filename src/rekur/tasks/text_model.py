@@ -173,6 +173,9 @@ def rebuild(saved: Checkpoint) -> TextModel:
             raise CheckpointError(f"it has {plan.num_layers} layers and {len(saved.weights)} weights")
         with torch.device("meta"):  # sizes that a stranger made up take no memory
             model = SequenceModel(plan)
+        for name, parameter in model.state_dict().items():
+            if saved.weights[name].dtype != parameter.dtype:
+                raise CheckpointError(f"{name} is of {saved.weights[name].dtype}, not of {parameter.dtype}")
         model.load_state_dict(saved.weights, assign=True)
     except (RekurError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the checkpoint's model cannot be made: {error}") from error
