@@ -6,7 +6,7 @@ from rekur.cli import sample, train
 
 OPTIONS = shlex.split(
     "--name demo --threads 1 --min-count 100 --split 0.98 0.01 0.01 --layers 1 --dropout 0 --lr 6e-3 --steps 4500 "
-    "--eval-every 900 --prompt 'def ' --sample-length 250"
+    "--eval-every 750 --prompt 'def ' --sample-length 250"
 )
 """All that is fixed. One thread: on a machine that does other things too, more of them wait for each other."""
 HELP = f"""\
