@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from rekur.errors import BackendError, OptionError, suggest
 from rekur.graph import Cell, Graph
 from rekur.run.call import Backend, Call
+from rekur.run.cpu.backend import Cpu
 from rekur.run.fused import Fused
 from rekur.run.reference import Reference
 
-BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"fused": Fused, "reference": Reference}
+BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"fused": Fused, "cpu": Cpu, "reference": Reference}
 """Name -> backend, the fastest first; `auto` takes the first that can do a call."""
 
 

@@ -1,0 +1,75 @@
+"""The compiled backend: any cell as native code for the processor at hand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rekur.errors import BackendError
+from rekur.graph import Graph, to_text, walk
+from rekur.run.call import Call, Scan
+from rekur.run.cpu.job import Job, Operands
+from rekur.run.cpu.kernel import Compiled, compiled
+from rekur.run.cpu.operator import run
+from rekur.run.evaluate import Context, evaluate
+from rekur.run.state import State
+
+
+class Cpu:
+    """LLVM code made from the cell's graph: a native loop over time, forward and backward."""
+
+    name = "cpu"
+    why = "compiled for this processor"
+
+    def __init__(self, graph: Graph) -> None:
+        if any(n.op == "state" and n.leaf.offset for n in graph.nodes):
+            raise BackendError("it reads its neighbours on a lattice")
+        self.text = to_text(graph)
+        compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
+
+    def refuses_call(self, call: Call) -> str | None:
+        """Floats on the CPU, rows without gaps, a memory without dead positions."""
+        if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
+            return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
+        if len(call.lead) > 1:
+            return "it knows no lattice"
+        if call.live is not None and call.lengths is None:
+            return "it knows lengths, not masks with gaps"
+        if call.memory:
+            return "it knows no memory with dead positions"
+        return None
+
+    def run(self, call: Call) -> Scan:
+        """One call of the forward code; gradients by one call of the backward code."""
+        training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
+        extra = tuple(dict.fromkeys(k for k in (*call.outputs, *call.record) if k not in call.graph.outputs))
+        needs = frozenset(k for k, v in call.inputs.items() if v.requires_grad) if training else frozenset()
+        code = compiled(self.text, extra, needs, training)
+        outside = _outside(code, call)
+        job = Job.of(code, call, tuple(outside))
+        y, *rest = run(job, [*job.operands.tensors(call), *outside.values()])
+        states = [a.name for a in call.graph.of("state")]
+        found = dict(zip((*states, *job.series), rest, strict=True)) | {"": y}
+        series = {k: found["" if k == states[0] else k] for k in (*call.outputs, *call.record)}
+        return Scan(
+            y,
+            State({k: found[k] for k in states}),
+            {k: series[k] for k in call.outputs},
+            {k: series[k].detach() for k in call.record},
+        )
+
+
+def _outside(code: Compiled, call: Call) -> dict[str, Tensor]:
+    """What depends on weights and constants alone, by torch, which knows its gradient."""
+    wanted = code.parts.outside
+    given = {
+        n: (call.params if n.op == "parameter" else call.constants)[n.leaf.name]
+        for n in walk(wanted.values())
+        if n.op in ("parameter", "constant")
+    }
+    values = evaluate(wanted.values(), given, Context(call.sizes, call.like))
+    out = {}
+    for name, n in wanted.items():
+        per_row = name.startswith("hoisted.") and values[n].dim() == len(n.axes)
+        out[name] = values[n].expand(call.lead[0], *values[n].shape) if per_row else values[n]
+    return out

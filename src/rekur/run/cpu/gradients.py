@@ -1,0 +1,55 @@
+"""The gradients in weights: sums over rows and time, made after the loop from what it handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rekur.errors import BackendError
+from rekur.graph import Node
+from rekur.run.cpu.lower import Place
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a weight's gradient: ``Σ d ⊗ v`` of a matrix, ``Σ d`` of a vector (`v` is None)."""
+
+    weight: str
+    axes: tuple[str, ...]
+    d: Place
+    v: Place | None
+
+
+def shares(
+    weights: Mapping[str, Node],
+    places: Mapping[Node, Place],
+    wanted: dict[Node, list[Place]],
+    chunk: Callable[[tuple[str, ...]], Place],
+) -> list[Share]:
+    """The parts of each weight's gradient; what they read and the loop only passes by is wanted in a chunk."""
+
+    def handed(n: Node) -> Place:
+        known: list[Place] = [*wanted.get(n, []), *([places[n]] if n in places else [])]
+        for place in known:
+            if place.rows in ("time", "chunk"):
+                return place
+        wanted.setdefault(n, []).append(chunk(n.axes))
+        return wanted[n][-1]
+
+    out = []
+    for weight, total in weights.items():
+        todo = [total]
+        while todo:
+            n = todo.pop()
+            if n.op == "add":
+                todo += n.args
+            elif n.op == "outer":
+                d, v = n.args
+                if d.axes[:-1] != v.axes[:-1] or (d.axes[-1], v.axes[-1]) != n.axes:
+                    raise BackendError(f"the gradient of {weight!r} mixes axes in an order that has no kernel")
+                out.append(Share(weight, n.axes, handed(d), handed(v)))
+            elif n.op == "collect":
+                out.append(Share(weight, n.axes, handed(n.args[0]), None))
+            else:
+                raise BackendError(f"the gradient of {weight!r} is not a sum over rows ({n.op})")
+    return out

@@ -1,0 +1,35 @@
+"""The shared functions put together and compiled."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import llvmlite.binding as llvm
+
+from rekur.run.cpu.builder import Module
+from rekur.run.cpu.external import SIGNATURES, symbol
+from rekur.run.cpu.outer import column_sum, gradient, gradient_tile
+from rekur.run.cpu.product import pack, pack_transposed, product, product_tile
+from rekur.run.cpu.target import Library, Target
+from rekur.run.cpu.tile import Tile
+
+
+def shared_module(target: Target) -> Module:
+    """The text of all of them."""
+    m = Module(target.lanes)
+    tile = Tile.of(target)
+    for rows in range(1, tile.rows + 1):
+        product_tile(m, rows, tile.vectors)
+        gradient_tile(m, rows, tile.vectors)
+    for make in (product, gradient, pack, pack_transposed, column_sum):
+        make(m, tile)
+    return m
+
+
+@cache
+def shared(target: Target) -> Library:
+    """Compiled once; modules of cells find the functions by name."""
+    library = Library(str(shared_module(target)), target)
+    for name in SIGNATURES:
+        llvm.add_symbol(symbol(name, target.lanes), library.address(symbol(name, target.lanes)))
+    return library

@@ -1,0 +1,129 @@
+"""Sums over rows and time: the gradients of matrices (`gradient`) and of vectors (`column_sum`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rekur.run.cpu.builder import Module
+from rekur.run.cpu.external import SIGNATURES, arguments, symbol
+from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
+
+
+def gradient_tile(m: Module, rows: int, vectors: int) -> None:
+    """G[rows, panel] += Σ_m D[m, rows] ⊗ V[m, panel]"""
+    f = m.function(
+        f"gradient_tile_{rows}",
+        arguments("*d ldd *v ldv *g ldg n"),
+        internal=True,
+    )
+    lanes = m.lanes
+    first = accumulators(f, "%g", "%ldg", rows, vectors)
+
+    def body(r: str, acc: list[str]) -> list[str]:
+        line = f.at("%v", f.mul(r, "%ldv"))
+        v = [f.load(f.at(line, str(j * lanes))) for j in range(vectors)]
+        start = f.at("%d", f.mul(r, "%ldd"))
+        out = []
+        for i in range(rows):
+            d = f.splat(f.load_scalar(f.at(start, str(i))))
+            out += [f.fma(d, v[j], acc[i * vectors + j]) for j in range(vectors)]
+        return out
+
+    done = f.fold("0", "%n", "1", [(f.V, v) for v in first], body)
+    put(f, done, "%g", "%ldg", rows, vectors)
+
+
+def gradient(m: Module, tile: Tile) -> None:
+    """G[o0:o1] += Σ D[row] ⊗ V[row] over the live rows of some steps; G and V reach to whole panels.
+
+    `counts` says how many rows of each step are live (times `inner`, where a row of the batch has several). The
+    live rows of D are laid side by side in `scratch` for each tile, so that it reads them in sequence; where some
+    rows are not live, those of V too, for a group of panels at a time.
+    """
+    f = m.function(symbol("gradient", m.lanes), SIGNATURES["gradient"])
+    columns = tile.vectors * m.lanes
+    group = 4  # panels whose share of V stays in the second cache
+
+    def count(t: str) -> str:
+        place = f.let(f"getelementptr i64, ptr %counts, i64 {t}")
+        return f.mul(f.let(f"load i64, ptr {place}"), "%inner")
+
+    (total,) = f.fold("0", "%steps", "1", [("i64", "0")], lambda t, n: [f.add(n[0], count(t))])
+    rows = f.mul("%batch", "%inner")
+    dense = f.let(f"icmp eq i64 {total}, {f.mul('%steps', rows)}")
+    packed_v = f.at("%scratch", f.mul(total, "8"))
+
+    def each_row(body: Callable[[str, str], None]) -> None:
+        """body(row of the arrays, row among the live ones)"""
+
+        def step(t: str, before: list[str]) -> list[str]:
+            n = count(t)
+            start = f.mul(t, rows)
+            f.loop("0", n, "1", lambda r: body(f.add(start, r), f.add(before[0], r)))
+            return [f.add(before[0], n)]
+
+        f.fold("0", "%steps", "1", [("i64", "0")], step)
+
+    def panels(p0: str) -> None:
+        p1 = f.let(f"call i64 @llvm.umin.i64(i64 {f.add(p0, str(group))}, i64 %panels)")
+        offset = f.mul(p0, str(columns))
+        width = f.mul(f.let(f"sub i64 {p1}, {p0}"), str(columns))
+        v0 = f.at("%v", offset)
+
+        def gather() -> None:
+            def row(source: str, target: str) -> None:
+                src, dst = f.at(v0, f.mul(source, "%ldv")), f.at(packed_v, f.mul(target, width))
+                f.loop("0", width, str(m.lanes), lambda j: f.store(f.load(f.at(src, j)), f.at(dst, j)))
+
+            each_row(row)
+
+        f.when(f.let(f"xor i1 {dense}, true"), gather)
+        v = f.let(f"select i1 {dense}, ptr {v0}, ptr {packed_v}")
+        ldv = f.let(f"select i1 {dense}, i64 %ldv, i64 {width}")
+
+        def block(r: str, height: str) -> None:
+            o = f.add("%o0", r)
+            d = f.at("%d", o)
+
+            def line(source: str, target: str) -> None:  # eight floats; the next line overwrites two of them
+                x = f.let(f"load <8 x float>, ptr {f.at(d, f.mul(source, '%ldd'))}, align 4")
+                f.do(f"store <8 x float> {x}, ptr {f.at('%scratch', f.mul(target, str(tile.rows)))}, align 4")
+
+            each_row(line)
+            g = f.at("%g", f.mul(o, "%ldg"))
+
+            def one(p: str) -> None:
+                at_v = f.at(v, f.mul(f.let(f"sub i64 {p}, {p0}"), str(columns)))
+                at_g = f.at(g, f.mul(p, str(columns)))
+                args = ["ptr %scratch", f"i64 {tile.rows}", f"ptr {at_v}", f"i64 {ldv}", f"ptr {at_g}", "i64 %ldg"]
+                call_tile(f, height, tile.rows, "gradient_tile", [*args, f"i64 {total}"])
+
+            f.loop(p0, p1, "1", one)
+
+        each_tile(f, f.let("sub i64 %o1, %o0"), tile.rows, block)
+
+    m.declare("i64", "llvm.umin.i64", "i64", "i64")
+    f.loop("0", "%panels", str(group), panels)
+
+
+def column_sum(m: Module, tile: Tile) -> None:
+    """g[c] += Σ D[row, c] over the live rows of some steps, for whole vectors c0 ≤ c < c1"""
+    f = m.function(symbol("column_sum", m.lanes), SIGNATURES["column_sum"])
+
+    def column(c: str) -> None:
+        start = f.at("%d", c)
+
+        def step(t: str, acc: list[str]) -> list[str]:
+            n = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr %counts, i64 {t}')}")
+            first = f.mul(t, "%batch")
+
+            def row(r: str, acc: list[str]) -> list[str]:
+                x = f.load(f.at(start, f.mul(f.add(first, r), "%ldd")))
+                return [f.let(f"fadd {f.V} {acc[0]}, {x}")]
+
+            return f.fold("0", n, "1", [(f.V, acc[0])], row)
+
+        (total,) = f.fold("0", "%steps", "1", [(f.V, f.load(f.at("%g", c)))], step)
+        f.store(total, f.at("%g", c))
+
+    f.loop("%c0", "%c1", str(m.lanes), column)

@@ -1,0 +1,62 @@
+"""A cell taken apart: what runs once, for all times before the loop, and in it; and the way back of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rekur.graph import Graph, Leaf, Node, make, walk
+from rekur.graph.derive import derive
+from rekur.graph.rewrite import Rate, rates, rebuild, regroup, replacing, simplify, with_outputs
+from rekur.graph.save import save, with_saved
+from rekur.graph.split import split
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A cell, taken apart by rate."""
+
+    outside: Mapping[str, Node]
+    """Leaf that the kernel reads -> the value of weights and constants alone that torch computes for it"""
+    time: Graph | None
+    step: Graph
+
+
+def take_apart(graph: Graph, extra: Sequence[str]) -> Parts:
+    """Split a cell by rate; what changes with the weights or the sequence only is left to torch."""
+    g = simplify(regroup(with_outputs(graph, extra)))
+    rate = rates(g.nodes)
+    computed = {n for n in g.nodes if n.args and rate[n] == Rate.WEIGHT and not n.type.matrix}
+    read = {a for n in g.nodes if n not in computed for a in n.args} | set(g.outputs.values())
+    leaves = {n: make("parameter", attr=Leaf(f"computed.{i}", n.axes, init="zeros"))
+              for i, n in enumerate(n for n in g.nodes if n in computed and n in read)}  # fmt: skip
+    new = rebuild(g.nodes, replacing(leaves))
+    outputs = {k: new[n] for k, n in g.outputs.items()}
+    parts = split(Graph(g.name, g.arguments, outputs, {}, tuple(walk(outputs.values()))))
+    outside = {leaf.leaf.name: n for n, leaf in leaves.items()}
+    if parts.once is not None:
+        back = {leaf: n for n, leaf in leaves.items()}
+        old = rebuild(parts.once.nodes, replacing(back))
+        outside |= {k: old[n] for k, n in parts.once.outputs.items()}
+    return Parts(outside, parts.time, parts.step)
+
+
+def graphs(
+    parts: Parts, needs: frozenset[str], training: bool
+) -> tuple[Graph, Graph | None, Graph | None, Graph | None]:
+    """(step, time, backward of the step, backward of the hoisted part); the first two put out what is saved."""
+    if not training:
+        return parts.step, parts.time, None, None
+    inputs = [a.name for a in parts.step.of("input") if a.name in needs or a.name.startswith("hoisted.")]
+    constants = [a.name for a in parts.step.of("constant")]
+    states = [a.name for a in parts.step.of("state")]
+    back = simplify(derive(parts.step, [*inputs, *constants, *states, *parts.step.parameters]))
+    step, back = with_saved(parts.step, back, save(parts.step, back))
+    time = time_back = None
+    if parts.time is not None:
+        wrt = [a.name for a in parts.time.of("input") if a.name in needs]
+        time_back = simplify(
+            derive(parts.time, [*wrt, *parts.time.parameters, *(a.name for a in parts.time.of("constant"))])
+        )
+        time, time_back = with_saved(parts.time, time_back, save(parts.time, time_back))
+    return step, time, back, time_back

@@ -1,0 +1,114 @@
+"""Packed matrix products: the hoisted ones and those of every step.
+
+A weight `W [O, K]` is packed in panels of `columns` outputs: ``packed[p][k][j] = W[p * columns + j, k]``, zero beyond
+O. Then ``C[r] = initial[r] + Σ_k A[r, k] · packed[p][k]``, one chain of multiply-adds in ascending k for each
+output whatever the tile, so the result has the same bits however rows and panels are divided.
+"""
+
+from __future__ import annotations
+
+from rekur.run.cpu.builder import Module
+from rekur.run.cpu.external import SIGNATURES, arguments, symbol
+from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
+
+
+def product_tile(m: Module, rows: int, vectors: int) -> None:
+    """C[rows, panel] = initial + A[rows, K] · panel"""
+    f = m.function(
+        f"product_tile_{rows}",
+        arguments("*a lda *w *i ldi *c ldc k"),
+        internal=True,
+    )
+    lanes = m.lanes
+    first = accumulators(f, "%i", "%ldi", rows, vectors)
+    starts = [f.at("%a", f.mul("%lda", str(i))) for i in range(rows)]
+
+    def body(k: str, acc: list[str]) -> list[str]:
+        line = f.at("%w", f.mul(k, str(vectors * lanes)))
+        w = [f.load(f.at(line, str(j * lanes))) for j in range(vectors)]
+        out = []
+        for i in range(rows):
+            a = f.splat(f.load_scalar(f.at(starts[i], k)))
+            out += [f.fma(a, w[j], acc[i * vectors + j]) for j in range(vectors)]
+        return out
+
+    done = f.fold("0", "%k", "1", [(f.V, v) for v in first], body)
+    put(f, done, "%c", "%ldc", rows, vectors)
+
+
+def product(m: Module, tile: Tile) -> None:
+    """For the panels p0 ≤ p < p1 and all rows. `initial` may be C itself, or one row (ldi 0)."""
+    m.declare("i64", "llvm.umax.i64", "i64", "i64")
+    f = m.function(symbol("product", m.lanes), SIGNATURES["product"])
+    columns = tile.vectors * m.lanes
+    size = f.mul("%k", str(columns))
+
+    def panel(p: str) -> None:
+        w = f.at("%w", f.mul(p, size))
+        offset = f.mul(p, str(columns))
+
+        def block(r: str, height: str) -> None:
+            a = f.at("%a", f.mul(r, "%lda"))
+            i = f.at(f.at("%i", f.mul(r, "%ldi")), offset)
+            c = f.at(f.at("%c", f.mul(r, "%ldc")), offset)
+            args = [f"ptr {a}", "i64 %lda", f"ptr {w}", f"ptr {i}", "i64 %ldi", f"ptr {c}", "i64 %ldc", "i64 %k"]
+            call_tile(f, height, tile.rows, "product_tile", args)
+
+        each_tile(f, "%rows", tile.rows, block)
+
+    f.loop("%p0", "%p1", "1", panel)
+
+
+def pack(m: Module, tile: Tile) -> None:
+    """packed[p][k][j] = W[p * columns + j, k] for p0 ≤ p < p1; zero for rows beyond o."""
+    f = m.function(symbol("pack", m.lanes), SIGNATURES["pack"])
+    columns = tile.vectors * m.lanes
+    size = f.mul("%k", str(columns))
+
+    def panel(p: str) -> None:
+        out = f.at("%packed", f.mul(p, size))
+
+        def row(j: str) -> None:
+            o = f.add(f.mul(p, str(columns)), j)
+            inside = f.let(f"icmp slt i64 {o}, %o")
+            src = f.at("%w", f.mul(o, "%ldw"))
+            dst = f.at(out, j)
+
+            def copy(k: str) -> None:
+                x = f.load_scalar(f.at(src, k))
+                f.do(f"store float {x}, ptr {f.at(dst, f.mul(k, str(columns)))}")
+
+            def clear(k: str) -> None:
+                f.do(f"store float 0.0, ptr {f.at(dst, f.mul(k, str(columns)))}")
+
+            f.when(inside, lambda: f.loop("0", "%k", "1", copy))
+            f.when(f.let(f"xor i1 {inside}, true"), lambda: f.loop("0", "%k", "1", clear))
+
+        f.loop("0", str(columns), "1", row)
+
+    f.loop("%p0", "%p1", "1", panel)
+
+
+def pack_transposed(m: Module, tile: Tile) -> None:
+    """packed[p][o][j] = W[o, p * columns + j] for p0 ≤ p < p1, zero beyond k: a weight of the product with Wᵀ."""
+    f = m.function(symbol("pack_transposed", m.lanes), SIGNATURES["pack_transposed"])
+    columns = tile.vectors * m.lanes
+
+    def panel(p: str) -> None:
+        first = f.mul(p, str(columns))
+        left = f.let(f"sub i64 %k, {first}")
+        inside = f.let(f"call i64 @llvm.umin.i64(i64 {left}, i64 {columns})")
+        out = f.at("%packed", f.mul(first, "%o"))
+
+        def row(o: str) -> None:
+            src, dst = f.at(f.at("%w", f.mul(o, "%ldw")), first), f.at(out, f.mul(o, str(columns)))
+
+            def copy(j: str) -> None:
+                f.do(f"store float {f.load_scalar(f.at(src, j))}, ptr {f.at(dst, j)}")
+
+            f.loop("0", inside, "1", copy)
+            f.loop(inside, str(columns), "1", lambda j: f.do(f"store float 0.0, ptr {f.at(dst, j)}"))
+
+        f.loop("0", "%o", "1", row)
+
+    f.loop("%p0", "%p1", "1", panel)
