@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rekur.errors import OptionError
+from rekur.errors import OptionError, ShapeError, TrainingError
 from rekur.nn.plan import SequenceModel
 
 
 def draw(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
     """One symbol a row by inverse transform: the first whose cumulative probability exceeds the uniform.
 
-    p = softmax(logits / temperature), over the `top_k` likeliest symbols where that is given; temperature 0 takes
-    the likeliest. The same uniforms give the same symbols on every device, up to rounding.
+    p = softmax(logits / temperature), over the `top_k` likeliest symbols where that is given (of equal ones the
+    first); temperature 0 takes the likeliest. The same uniforms give the same symbols on every device, up to
+    rounding.
 
     :param logits: `(B, V)`
     :param uniforms: `(B,)` in [0, 1)
 
+    Raises OptionError for a temperature or top-k that makes no sense, TrainingError where a row of logits is no
+    distribution: NaN, as of a model that has diverged.
+
     >>> draw(torch.tensor([[0.0, 0.0]]).log_softmax(-1), torch.tensor([0.7]))
     tensor([1])
     """
-    if temperature < 0:
-        raise OptionError(f"temperature must not be below zero, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise OptionError(f"top-k must be above zero, got {top_k}")
+    _check(temperature, top_k)
+    if logits.dim() != 2 or uniforms.shape != logits.shape[:1]:
+        raise ShapeError(
+            f"logits must be (B, V) and uniforms (B,), got {tuple(logits.shape)} and {tuple(uniforms.shape)}"
+        )
+    largest = logits.double().amax(-1, keepdim=True)
+    if not bool(largest.isfinite().all()):
+        raise TrainingError("no symbol can be drawn: the logits hold NaN or infinity, or rule every symbol out")
     if temperature == 0:
         return logits.argmax(-1)
-    scaled = logits.double() / temperature
+    scaled = (logits.double() - largest) / temperature  # from the largest, so that no temperature overflows
     if top_k is not None and top_k < logits.shape[-1]:
-        least = scaled.topk(top_k, -1).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < least, -torch.inf)
-    cumulative = scaled.softmax(-1).cumsum(-1)
+        likeliest = scaled.argsort(dim=-1, descending=True, stable=True)[:, :top_k]
+        scaled = torch.full_like(scaled, -torch.inf).scatter(-1, likeliest, scaled.gather(-1, likeliest))
+    cumulative = scaled.softmax(-1).cumsum(-1).contiguous()
     target = uniforms.double().unsqueeze(-1) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
 
 
-@torch.no_grad()
 def sample(
     model: SequenceModel,
     prompt: Tensor,
@@ -54,16 +63,45 @@ def sample(
     """
     if not model.plan.feedback:
         raise OptionError("this model does not read its own output (feedback), so it cannot be sampled")
-    if prompt.shape[1] < 1:
-        raise OptionError("the prompt must have at least one symbol")
-    training = model.training
+    if prompt.dim() != 2 or prompt.shape[1] < 1:
+        raise OptionError(f"the prompt must be (B, T) symbols with at least one step, got {tuple(prompt.shape)}")
+    _check(temperature, top_k)
+    return _continued(model, prompt, length, temperature, top_k, generator)
+
+
+@torch.no_grad()
+def _continued(
+    model: SequenceModel,
+    prompt: Tensor,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    generator: torch.Generator | None,
+) -> Iterator[Tensor]:
+    read, state = prompt, None
+    for _ in range(length):
+        with _evaluating(model):
+            logits, state = model(read, state)
+        uniforms = torch.rand(prompt.shape[0], generator=generator).to(logits.device)
+        symbol = draw(logits[:, -1], uniforms, temperature=temperature, top_k=top_k)
+        yield symbol
+        read = symbol[:, None]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout; afterwards each module is as it was."""
+    modes = [(m, m.training) for m in model.modules()]
     model.eval()
     try:
-        logits, state = model(prompt)
-        for _ in range(length):
-            uniforms = torch.rand(prompt.shape[0], generator=generator)
-            symbol = draw(logits[:, -1], uniforms.to(logits.device), temperature=temperature, top_k=top_k)
-            yield symbol
-            logits, state = model(symbol[:, None], state)
+        yield
     finally:
-        model.train(training)
+        for m, training in modes:
+            m.training = training
+
+
+def _check(temperature: float, top_k: int | None) -> None:
+    if not 0 <= temperature < math.inf:
+        raise OptionError(f"temperature must not be below zero, and must be finite, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise OptionError(f"top-k must be above zero, got {top_k}")
