@@ -40,6 +40,20 @@ def _taken(name: str) -> str:
     return f"a weight or gate cannot be called {name!r}: torch's modules use the name; rename it in the cell"
 
 
+def positive(**sizes: object) -> None:
+    """Raise OptionError where one is not a whole number above zero."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise OptionError(f"{name} must be a whole number above zero, got {size!r}")
+
+
+def checked(cell: object) -> Cell:
+    """`cell`, which must be one; what a user forgets is @cell."""
+    if not isinstance(cell, Cell):
+        raise OptionError(f"{cell!r} is of type {type(cell).__name__}, not a cell: a step under @cell is one")
+    return cell
+
+
 class Layer(nn.Module):
     """A cell with its weights, run over a sequence in one direction.
 
@@ -58,7 +72,8 @@ class Layer(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        self.cell = cell
+        positive(**{f"sizes[{axis!r}]": size for axis, size in sizes.items()})
+        self.cell = checked(cell)
         self.sizes = dict(sizes)
         self.reverse = reverse
         self.kernel = compile(cell, backend)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rekur.errors import CheckpointError, OptionError
+from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
+from rekur.nn.layer import positive
 from rekur.nn.recurrent import Recurrent
 from rekur.run import State
 
@@ -50,10 +51,21 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], cells: Mapping[str, Cell]) -> Plan:
         """What `to_json` gave, with the cells by name; CheckpointError where it is not that."""
-        known = {f.name for f in fields(cls)}
-        if set(values) != known or values["cell"] not in cells:
-            raise CheckpointError(f"this is not a plan: it must have {', '.join(sorted(known))}, and its cell")
+        if not isinstance(values, Mapping) or set(values) != set(_KINDS):
+            raise CheckpointError(f"this is not a plan: it must have {', '.join(_KINDS)}")
+        for name, kind in _KINDS.items():
+            if not isinstance(values[name], kind) or (kind is not bool and isinstance(values[name], bool)):
+                raise CheckpointError(f"this is not a plan: its {name} is {values[name]!r}")
+        if values["cell"] not in cells:
+            raise CheckpointError(f"the plan's cell {values['cell']!r} is not there; there are {', '.join(cells)}")
         return cls(**{**values, "cell": cells[values["cell"]]})
+
+
+_KINDS: Mapping[str, Any] = {
+    "cell": str, "input_size": int, "hidden_size": int, "num_layers": int, "bidirectional": bool,
+    "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
+}  # fmt: skip
+"""Field -> what it is in JSON"""
 
 
 class SequenceModel(nn.Module):
@@ -77,9 +89,13 @@ class SequenceModel(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (("symbols", plan.symbols), ("outputs", plan.outputs)):
-            if size is not None and size < 1:
-                raise OptionError(f"{name} must be above zero, got {size}")
+        counts = {"symbols": plan.symbols, "outputs": plan.outputs}
+        positive(**{name: count for name, count in counts.items() if count is not None})
+        if plan.feedback and (plan.bidirectional or plan.symbols is None or plan.symbols != plan.outputs):
+            raise OptionError(
+                "a model with feedback reads its own output: it needs one direction, and as many symbols as outputs; "
+                f"got symbols={plan.symbols}, outputs={plan.outputs}, bidirectional={plan.bidirectional}"
+            )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
@@ -107,9 +123,21 @@ class SequenceModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
         if self.embedding is not None:
-            x = self.embedding(x)
+            x = self._embed(self.embedding, x)
         x = nn.functional.dropout(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
         if self.head is not None:
             y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
         return y, final
+
+    @staticmethod
+    def _embed(table: nn.Embedding, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):
+            got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
+        try:
+            out: Tensor = table(x)
+        except IndexError:
+            symbols = f"{int(x.min())}..{int(x.max())}"
+            raise ShapeError(f"symbols must lie in 0..{table.num_embeddings - 1}, got {symbols}") from None
+        return out

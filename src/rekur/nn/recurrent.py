@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from rekur.cells import load
 from rekur.errors import OptionError, ShapeError, suggest
 from rekur.graph import Cell
-from rekur.nn.layer import Layer
+from rekur.nn.layer import Layer, checked, positive
 from rekur.run import Scan, State
 
 
@@ -55,26 +56,26 @@ class Recurrent(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        self.cell = load(cell) if isinstance(cell, str) else cell
-        self.dropout = dropout
-        checked = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in {**checked, **{f"sizes[{k!r}]": v for k, v in (sizes or {}).items()}}.items():
-            if not isinstance(size, int) or size < 1:
-                raise OptionError(f"{name} must be a whole number above zero, got {size!r}")
-        if not 0.0 <= dropout < 1.0:
+        self.cell = checked(load(cell) if isinstance(cell, str) else cell)
+        positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
             raise OptionError(f"dropout must lie in 0 ≤ p < 1, got {dropout!r}")
-        for axis in sizes or {}:
-            if axis not in self.cell.graph.axes:
-                raise OptionError(f"{self.cell.name} has no axis {axis!r}{suggest(axis, self.cell.graph.axes)}")
-        inputs = self.cell.graph.of("input")
-        if len(inputs) != 1 or len(inputs[0].axes) != 1:
-            raise OptionError(
-                f"{self.cell.name} reads {len(inputs)} inputs; a stack is for cells that read one vector: use Layer"
-            )
-        axis = inputs[0].axes[0]
+        self.dropout = dropout
+        axis = _vector_in_and_out(self.cell)
+        own = {axis: "input_size", "H": "hidden_size"}
+        for name in sizes or {}:
+            if name in own:
+                raise OptionError(f"the size of the axis {name!r} is {own[name]}: leave it out of sizes")
+            if name not in self.cell.graph.axes:
+                raise OptionError(f"{self.cell.name} has no axis {name!r}{suggest(name, self.cell.graph.axes)}")
         self.layers, self.reverse_layers = nn.ModuleList(), nn.ModuleList()
         size = input_size
-        for _ in range(num_layers):
+        for depth in range(num_layers):
+            if axis == "H" and size != hidden_size:
+                raise OptionError(
+                    f"{self.cell.name} has one axis, H, for input and units: layer {depth} reads {size} features and "
+                    f"has {hidden_size} units; make them equal"
+                )
             all_sizes = {"H": hidden_size, **(sizes or {}), axis: size}
             for stack in (self.layers, self.reverse_layers)[: 2 if bidirectional else 1]:
                 stack.append(
@@ -124,8 +125,7 @@ class Recurrent(nn.Module):
 
         `outputs` are differentiable, `record` is detached; both come back as ``layer.name``.
         """
-        if x.dim() != 3 or x.shape[2] != self.input_size:
-            raise ShapeError(f"the input must be (B, T, {self.input_size}), got {tuple(x.shape)}")
+        x = _series(x, self.input_size)
         if self.bidirectional and state is not None:
             raise ShapeError("a bidirectional stack cannot be handed a state: its second chain starts at the end")
         self._check(state, (*outputs, *record))
@@ -168,14 +168,39 @@ class Recurrent(nn.Module):
         graph = self.cell.graph
         prefixes = [prefix for layers in self._depths() for prefix, _ in layers]
         known = [f"{p}.{a.name}" for p in prefixes for a in graph.of("state")]
+        if not isinstance(state, Mapping | None):
+            raise ShapeError(f"the state must be what the layer gave: {', '.join(known)}; got {type(state).__name__}")
         for name in state or {}:
             if name not in known:
                 raise ShapeError(f"this stack has no state {name!r}{suggest(name, known)}")
+        missing = [] if state is None else [name for name in known if name not in state]
+        if missing:
+            raise ShapeError(f"the state lacks {', '.join(missing)}; hand in all of it, or no state")
         values = [*graph.names, *graph.outputs]
         for name in names:
             full = [f"{p}.{v}" for p in prefixes for v in values]
             if name not in values and name not in full:
                 raise ShapeError(f"{self.cell.name} has no value named {name!r}{suggest(name, [*values, *full])}")
+
+
+def _series(x: object, size: int) -> Tensor:
+    if isinstance(x, Tensor) and x.dim() == 3 and x.shape[2] == size:
+        return x
+    got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+    hint = "; pad it, and say lengths=…" if isinstance(x, PackedSequence) else ""
+    raise ShapeError(f"the input must be a tensor (B, T, {size}), got {got}{hint}")
+
+
+def _vector_in_and_out(cell: Cell) -> str:
+    """The axis of the one input; OptionError for a cell whose layers do not fit on each other."""
+    inputs, states = cell.graph.of("input"), cell.graph.of("state")
+    if len(inputs) != 1 or len(inputs[0].axes) != 1 or len(states[0].axes) != 1:
+        read = ", ".join(f"{a.name}[{' '.join(a.axes)}]" for a in inputs)
+        raise OptionError(
+            f"{cell.name} reads {read} and puts out [{' '.join(states[0].axes)}]; a stack is for cells that read "
+            "one vector and put one out: use Layer"
+        )
+    return inputs[0].axes[0]
 
 
 def _asked(names: Sequence[str], prefix: str) -> list[str]:

@@ -1,0 +1,379 @@
+"""`Recurrent`: a stack against its layers one by one; dropout, names, what it refuses; modules that travel."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from rekur.cells import affine, cell, find, gate, named, spread, sum_over, tanh
+from rekur.errors import BackendError, GraphError, OptionError, ShapeError
+from rekur.nn import Layer, Recurrent
+from rekur.run import State, scan
+from tests.compare import differ, leaves, silent, with_gradients
+from tests.torch.one_by_one import CHAINS
+
+EXTRA: Mapping[str, dict[str, int]] = {"attend": {"A": 2, "D": 4}, "lstm-projected": {"P": 2}}
+LENGTHS = (5, 0, 3)
+RESET = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [1, 0, 0, 1, 0]], dtype=torch.bool)
+
+
+def stack(name: str, layers: int = 2, both: bool = False, **options: Any) -> Recurrent:
+    return Recurrent(
+        name, 3, 4, layers, bidirectional=both, sizes=EXTRA.get(name), dtype=torch.float64,
+        generator=torch.Generator().manual_seed(1), **options,
+    )  # fmt: skip
+
+
+def given(name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"lengths": LENGTHS, "reset": RESET}
+    if name == "attend":
+        draw = torch.Generator().manual_seed(2)
+        options["constants"] = {"memory": torch.randn(3, 6, 4, generator=draw, dtype=torch.float64)}
+        options["memory_lengths"] = {"S": [6, 1, 0]}
+    return options
+
+
+X = torch.randn(3, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def layer_by_layer(of: Recurrent, x: Tensor, state: Mapping[str, Tensor] | None, **options: Any) -> Any:
+    """The definition: each layer reads what the one below puts out, both directions side by side."""
+    final = {}
+    for depth, forward in enumerate(of.layers):
+        chains = [(f"{depth}", forward, False)]
+        if of.bidirectional:
+            chains.append((f"{depth}.reverse", of.reverse_layers[depth], True))
+        ys = []
+        for prefix, layer, reverse in chains:
+            assert isinstance(layer, Layer)
+            names = [a.name for a in layer.cell.graph.of("state")]
+            start = None if state is None else {k: state[f"{prefix}.{k}"] for k in names}
+            one = scan(layer.kernel, dict(layer.weights.named_parameters()), x, start, reverse=reverse, **options)
+            ys.append(one.output)
+            final.update({f"{prefix}.{k}": v for k, v in one.state.items()})
+        x = torch.cat(ys, -1)
+    return x, final
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["forwards", "both"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_stack_is_its_layers(name: str, layers: int, both: bool):
+    of, options = stack(name, layers, both), given(name)
+    wanted = [k for k in of.state_dict() if k.startswith("layers")]
+    assert len(of.state_dict()) == len(wanted) * (1 + both)
+
+    def run(how: Any) -> Any:
+        x = leaves({"x": X})
+        y, final = how(x["x"])
+        results = {"output": y, **final}
+        cotangents = {k: torch.cos(v.detach()) for k, v in results.items()}
+        return with_gradients(results, cotangents, {"input": x, "weight": dict(of.named_parameters())})
+
+    want = run(lambda x: layer_by_layer(of, x, None, **options))
+    unread = {f"gradient of weight {k}" for k in of.state_dict() if name.startswith("elman-relu")}
+    assert silent(want) <= unread  # a relu may be off
+    assert differ(run(lambda x: of(x, **options)), want) == {}
+    assert run(lambda x: of(x, **options))["output"].shape == (3, 5, of.output_size)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_state_goes_in_and_comes_out(name: str):
+    of = stack(name)
+    whole, end = of(X)
+    first, state = of(X[:, :2])
+    second, last = of(X[:, 2:], state)
+    assert differ({"y": torch.cat([first, second], 1).detach()}, {"y": whole.detach()}) == {}
+    assert differ(last.detach(), end.detach()) == {}
+    stepped = State({k: torch.zeros_like(v) for k, v in end.items()})
+    for t in range(5):
+        y, stepped = of.step(X[:, t], stepped)
+        assert differ({"y": y.detach()}, {"y": whole[:, t].detach()}) == {}
+    assert differ(dict(stepped.detach()), end.detach()) == {}
+    zero = {k: torch.zeros_like(v) for k, v in end.items()}
+    assert torch.equal(of(X, zero)[0], whole)
+
+
+# ---- dropout ------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_only_between_layers_and_only_in_training():
+    of = stack("gru", 2, dropout=0.5)
+    quiet, _ = of.eval()(X)
+    assert torch.equal(quiet, layer_by_layer(of, X, None)[0])
+    one = stack("gru", 1, dropout=0.5).train()
+    assert torch.equal(one(X)[0], one.eval()(X)[0])
+    torch.manual_seed(0)
+    loud, _ = of.train()(X)
+    torch.manual_seed(0)
+    below, _ = of.layers[0](X, None)[:2]
+    dropped = nn.functional.dropout(below, 0.5, True)
+    assert torch.equal(loud, of.layers[1](dropped, None)[0])
+    assert not torch.equal(loud, quiet)
+
+
+def test_dropout_drops_its_share():
+    of = Recurrent(holds_one, 2, 50, 2, dropout=0.25)
+    of(torch.ones(20, 40, 2))
+    seen = of.scan(torch.ones(20, 40, 2), record=("1.read",)).record["1.read"]
+    assert set(seen.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert abs((seen == 0).float().mean().item() - 0.25) < 0.01
+
+
+@cell
+def holds_one(x, h):
+    """Puts ones out, and shows what it reads."""
+    named("read", x)
+    return 0.0 * affine("hidden", x, h) + 1.0
+
+
+# ---- names --------------------------------------------------------------------------------------------------------
+
+
+def test_values_by_name():
+    of = stack("lstm", 2, both=True)
+    everything = of.scan(X, record=("forget",)).record
+    assert list(everything) == ["0.forget", "0.reverse.forget", "1.forget", "1.reverse.forget"]
+    for name in everything:
+        alone = of.scan(X, outputs=(name,))
+        assert list(alone.outputs) == [name]
+        assert differ({name: alone.outputs[name].detach()}, {name: everything[name]}) == {}
+        assert alone.outputs[name].requires_grad
+    mixed = of.scan(X, outputs=("1.input", "h"), record=("0.reverse.c",))
+    assert set(mixed.outputs) == {"1.input", "0.h", "0.reverse.h", "1.h", "1.reverse.h"}
+    assert list(mixed.record) == ["0.reverse.c"]
+    assert torch.equal(torch.cat([mixed.outputs["1.h"], mixed.outputs["1.reverse.h"]], -1), mixed.output)
+
+
+def test_names_of_weights_and_states():
+    of = stack("lstm", 2, both=True)
+    assert "layers.1.weights.forget.x" in of.state_dict()
+    assert "reverse_layers.0.weights.forget.bias" in of.state_dict()
+    _, state = of(X)
+    assert list(state) == [f"{p}.{k}" for p in ("0", "0.reverse", "1", "1.reverse") for k in ("h", "c")]
+
+
+def test_it_prints():
+    text = repr(stack("lstm-projected", 1, both=True))
+    assert "lstmp, H=4, P=2, I=3" in text
+    assert "I=3, reverse" in text
+
+
+# ---- what it refuses ----------------------------------------------------------------------------------------------
+
+
+@cell(h="")
+def scalar_out(x, h):
+    return tanh(sum_over(affine("hidden", x)) + h)
+
+
+@cell(m="H K")
+def matrix_out(x, m):
+    return tanh(m + spread(affine("hidden", x), "H", "K"))
+
+
+@cell(x="")
+def scalar_in(x, h):
+    return tanh(x + affine("hidden", h))
+
+
+@cell(x="H")
+def input_on_units(x, h):
+    return tanh(x + affine("hidden", h))
+
+
+@cell
+def two_inputs(x, y, /, h):
+    return gate("hidden", tanh, x, h) + affine("other", y)
+
+
+@cell
+def taken(x, h):
+    return gate("training", tanh, x, h)
+
+
+def plain(x, h):
+    return h
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "says"),
+    [
+        (("lsmt", 3, 4), {}, "there is no cell 'lsmt'; did you mean 'lstm'"),
+        ((plain, 3, 4), {}, "is of type function, not a cell: a step under @cell is one"),
+        ((find("gru").graph, 3, 4), {}, "is of type Graph, not a cell"),
+        (("gru", 0, 4), {}, "input_size must be a whole number above zero, got 0"),
+        (("gru", 3, -4), {}, "hidden_size must be a whole number above zero, got -4"),
+        (("gru", 3, 4.0), {}, "hidden_size must be a whole number above zero, got 4.0"),
+        (("gru", 3, "4"), {}, "hidden_size must be a whole number above zero, got '4'"),
+        (("gru", 3, 4, 0), {}, "num_layers must be a whole number above zero, got 0"),
+        (("gru", 3, 4, True), {}, "num_layers must be a whole number above zero, got True"),
+        (("gru", 3, 4), {"dropout": 1.0}, "dropout must lie in 0 ≤ p < 1, got 1.0"),
+        (("gru", 3, 4), {"dropout": -0.1}, "dropout must lie in 0 ≤ p < 1, got -0.1"),
+        (("gru", 3, 4), {"dropout": torch.nan}, "dropout must lie in 0 ≤ p < 1, got nan"),
+        (("gru", 3, 4), {"dropout": "0.5"}, "dropout must lie in 0 ≤ p < 1, got '0.5'"),
+        (("gru", 3, 4), {"sizes": {"P": 2}}, "gru has no axis 'P'"),
+        (("gru", 3, 4), {"sizes": {"H": 9}}, "the size of the axis 'H' is hidden_size: leave it out of sizes"),
+        (("gru", 3, 4), {"sizes": {"I": 9}}, "the size of the axis 'I' is input_size: leave it out of sizes"),
+        (("lstm-projected", 3, 4), {}, "lstmp has the axes P, whose sizes are not known; say sizes={'P': …}"),
+        (("lstm-projected", 3, 4), {"sizes": {"P": 0}}, "sizes['P'] must be a whole number above zero, got 0"),
+        (("attend", 3, 4), {}, "attend has the axes A, D, whose sizes are not known; say sizes={'A': …, 'D': …}"),
+        (("row-lstm", 3, 4), {}, "row_lstm reads xi[H], xf[H], xg[H], xo[H] and puts out [H]; a stack is for"),
+        ((two_inputs, 3, 4), {}, "two_inputs reads x[I], y[I] and puts out [H]; a stack is for cells that read one"),
+        ((scalar_in, 3, 4), {}, "scalar_in reads x[] and puts out [H]; a stack is for"),
+        ((scalar_out, 3, 4), {}, "scalar_out reads x[I] and puts out []; a stack is for"),
+        ((matrix_out, 3, 4), {"sizes": {"K": 2}}, "matrix_out reads x[I] and puts out [H K]; a stack is for"),
+        ((input_on_units, 3, 4), {}, "one axis, H, for input and units: layer 0 reads 3 features and has 4 units"),
+        ((input_on_units, 4, 4, 2), {"bidirectional": True}, "layer 1 reads 8 features and has 4 units"),
+        ((taken, 3, 4), {}, "a weight or gate cannot be called 'training': torch's modules use the name; rename it"),
+        (("gru", 3, 4), {"backend": "fusde"}, "there is no backend 'fusde'; did you mean 'fused'"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_what_cannot_be_made(arguments: Any, options: dict[str, Any], says: str):
+    with pytest.raises(OptionError, match=re.escape(says)):
+        Recurrent(*arguments, **options)
+
+
+def test_an_input_on_the_axis_of_the_units():
+    assert Recurrent(input_on_units, 4, 4, 3)(torch.ones(2, 5, 4))[0].shape == (2, 5, 4)
+
+
+def test_a_backend_by_name_is_never_replaced():
+    with pytest.raises(BackendError, match="gru cannot run on fused: it is not an LSTM, a GRU with the reset after"):
+        stack("gru", backend="fused")
+    of = stack("lstm", backend="fused")
+    of(X, lengths=LENGTHS)
+    with pytest.raises(BackendError, match="lstm cannot run: fused: torch's layer knows no resets inside a sequence"):
+        of(X, reset=RESET)
+
+
+ZEROS = torch.zeros(3, 4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "says"),
+    [
+        (np.zeros((3, 5, 3)), None, "the input must be a tensor (B, T, 3), got ndarray"),
+        (
+            pack_padded_sequence(X, torch.tensor([5, 2, 1]), True),
+            None,
+            "got PackedSequence; pad it, and say lengths=…",
+        ),
+        (X[0], None, "the input must be a tensor (B, T, 3), got (5, 3)"),
+        (X[..., :2], None, "the input must be a tensor (B, T, 3), got (3, 5, 2)"),
+        (X.float(), None, "the input 'x' is torch.float32, the weights are torch.float64; convert one of them"),
+        (X, (ZEROS, ZEROS), "the state must be what the layer gave: 0.h, 0.c, 1.h, 1.c; got tuple"),
+        (X, ZEROS, "got Tensor"),
+        (X, {"0.h": ZEROS, "0.c": ZEROS}, "the state lacks 1.h, 1.c; hand in all of it, or no state"),
+        (X, {}, "the state lacks 0.h, 0.c, 1.h, 1.c"),
+        (X, {"h": ZEROS, "c": ZEROS}, "this stack has no state 'h'"),
+        (X, {"0.h": ZEROS, "0.c": ZEROS, "1.h": ZEROS, "1.c": ZEROS, "2.h": ZEROS}, "no state '2.h'; did you mean"),
+        (
+            X,
+            dict.fromkeys(("0.h", "0.c", "1.h", "1.c"), ZEROS[:2]),
+            "the state 'h' has 2 rows in the batch (B), the input",
+        ),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_what_cannot_be_read(x: Any, state: Any, says: str):
+    with pytest.raises(ShapeError, match=re.escape(says)):
+        stack("lstm")(x, state)
+
+
+def test_both_directions_refuse_a_state():
+    of = stack("lstm", both=True)
+    _, state = of(X)
+    with pytest.raises(
+        ShapeError, match="a bidirectional stack cannot be handed a state: its second chain starts at"
+    ):
+        of(X, state)
+
+
+@pytest.mark.parametrize("how", ["outputs", "record"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("forgt", "lstm has no value named 'forgt'; did you mean 'forget'"),
+        ("2.forget", "lstm has no value named '2.forget'; did you mean '"),
+        ("0.reverse.forget", "lstm has no value named '0.reverse.forget'; did you mean '0.forget'"),
+    ],
+)
+def test_values_that_are_not_there(how: str, name: str, says: str):
+    asked: dict[str, Any] = {how: (name,)}
+    with pytest.raises((ShapeError, GraphError), match=re.escape(says)):
+        stack("lstm").scan(X, **asked)
+
+
+# ---- modules that travel ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "mogrifier", "attend"])
+def test_copies_pickles_and_state_dicts(name: str):
+    of, options = stack(name, both=True), given(name)
+    want = of(X, **options)[0]
+    want.sum().backward()  # a module that has been used
+    file = io.BytesIO()
+    torch.save(of, file)
+    file.seek(0)
+    copies = [copy.deepcopy(of), pickle.loads(pickle.dumps(of)), torch.load(file, weights_only=False)]
+    fresh = stack(name, both=True)
+    with torch.no_grad():
+        for p in fresh.parameters():
+            p.mul_(2)
+    assert not torch.equal(fresh(X, **options)[0], want)
+    fresh.load_state_dict(of.state_dict())
+    for again in (*copies, fresh):
+        assert torch.equal(again(X, **options)[0], want)
+        assert again.explain() == of.explain()
+        with torch.no_grad():
+            next(again.parameters()).zero_()
+    assert torch.equal(of(X, **options)[0], want)  # nothing is shared
+
+
+def test_weights_start_the_same_from_one_generator():
+    before = torch.random.get_rng_state()
+    one, two = (stack("lstm", both=True).state_dict() for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), before)  # the global generator is left alone
+    assert differ(one, two, within=0.0) == {}
+    other = Recurrent("lstm", 3, 4, 2, bidirectional=True, dtype=torch.float64).state_dict()
+    assert set(differ(other, one)) == {k for k in one if not k.endswith(".bias")}
+
+
+def test_a_learning_step_changes_what_comes_out():
+    of = stack("lstm")
+    optimiser = torch.optim.AdamW(of.parameters(), lr=0.1)
+    losses = []
+    for _ in range(12):
+        loss = of(X, lengths=LENGTHS)[0].square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@cell(slots="N H")
+def with_slots(x, h, slots=0.25):
+    """The axis N is of a state alone: only `sizes` says how large it is."""
+    h = gate("hidden", tanh, x, h)
+    return h + sum_over(slots, "N"), 0.5 * slots + spread(h, "N", "H")
+
+
+def test_an_axis_that_only_a_state_has():
+    of = Recurrent(with_slots, 3, 4, 2, sizes={"N": 3})
+    y, state = of(torch.ones(2, 5, 3), lengths=[5, 0])
+    assert y.shape == (2, 5, 4)
+    assert state["1.slots"].shape == (2, 3, 4)
+    assert state["0.slots"][1].eq(0.25).all()
