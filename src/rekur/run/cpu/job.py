@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rekur.run.call import Call
 from rekur.run.cpu.kernel import Compiled, Run
-from rekur.run.cpu.order import Order
+from rekur.run.cpu.order import Order, order_of
 from rekur.run.reference import Reference
 
 _SMALL = 2e6
@@ -59,7 +59,7 @@ class Job:
     @classmethod
     def of(cls, code: Compiled, call: Call, outside: tuple[str, ...]) -> Job:
         """The job of a call."""
-        order = Order(call.lead[0], call.steps, call.lengths, call.reverse, call.reset, code.constants_in_time)
+        order = order_of(call.lead[0], call.steps, call.lengths, call.reverse, call.reset, code.constants_in_time)
         work = call.lead[0] * call.steps * sum(p.numel() for p in call.params.values())
         threads = 1 if work < _SMALL else torch.get_num_threads()
         return cls(code, call, Operands.of(call), outside, order, threads)
@@ -106,7 +106,7 @@ class Job:
                 run.fill(array, order.batch_in((more if name in more else call.constants)[name]))
             elif kind in ("input", "output"):
                 run.make(array)
-        run.weights({**call.params, **more}, "forward")
+        run.weights({**call.params, **more}, code.forward)
         run.call(self.code.forward)
         output = order.outward(_over_time(run, f"state {self.states[0]}")[1:])
         finals = (order.last(_over_time(run, f"state {s}")) for s in self.states)
@@ -127,16 +127,16 @@ class Job:
         arriving |= {f"d state {s}": order.batch_in(g) for s, g in zip(states, grads[1:], strict=False)}
         for k, g in zip(series, grads[1 + len(states) :], strict=True):
             arriving[f"d output {k}"] = order.inward(g).flatten(0, 1)
-        for array, place in code.arrays.items():
+        for array in code.arrays:
             if array in arriving:
                 run.fill(array, arriving[array])
-            elif array.startswith("d ") or place.rows == "chunk":
+            elif array.startswith(("d ", "handed ")):
                 run.make(array, clear=array in code.cleared)
         for share in code.shares:
             matrix = (run.sizes[share.axes[0]], run.pad(share.axes[1])) if share.v is not None else None
             shape = matrix or (1, run.stride(share.axes))
             run.arrays.setdefault(f"gradient {share.weight}", torch.zeros(shape))
-        run.weights({**call.params, **more}, "backward")
+        run.weights({**call.params, **more}, code.backward)
         run.call(self.code.backward)
         return self._collect(run, call)
 

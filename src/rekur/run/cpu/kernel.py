@@ -12,12 +12,12 @@ from torch import Tensor
 from rekur.graph import Graph, parse
 from rekur.run.cpu import program
 from rekur.run.cpu.builder import Module
-from rekur.run.cpu.external import SIGNATURES, symbol
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
 from rekur.run.cpu.order import Order
-from rekur.run.cpu.parts import graphs, take_apart
+from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
+from rekur.run.cpu.record import Laid
 from rekur.run.cpu.target import Library, Target, host
 from rekur.run.cpu.threads import together
 from rekur.run.cpu.tile import Tile
@@ -41,23 +41,17 @@ class Compiled:
         self.parts = take_apart(graph, extra)
         self.code = Code(Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
-        program.forward(self.code, step, time, self.columns)
+        kept = hoisted_kept(step_back, time_back)
+        program.forward(self.code, step, time, kept, self.columns)
         self.constants_in_time = time is not None and bool(time.of("constant"))
         if step_back is not None:
             program.backward(self.code, self.parts, step_back, time_back, needs, self.columns)
-        self.vector_axes = {
-            n.leaf.name: n.axes
-            for part in (step, time, step_back, time_back) if part is not None
-            for n in part.nodes if n.op == "parameter" and not n.type.matrix
-        }  # fmt: skip
         self.shared = shared(target)
         self.library = Library(str(self.code.module), target)
         entry = [ctypes.c_void_p, ctypes.c_int64]
         self.forward = self.library.function("forward", entry)
         if training:
             self.backward = self.library.function("backward", entry)
-        pack = [ctypes.c_void_p if kind == "ptr" else ctypes.c_int64 for kind, _ in SIGNATURES["pack"]]
-        self.pack = {k: self.shared.function(symbol(k, target.lanes), pack) for k in ("pack", "pack_transposed")}
 
 
 SHARED_ROWS = 16
@@ -96,12 +90,8 @@ class Run:
 
     def make(self, array: str, clear: bool = False) -> Tensor:
         """Memory for an array; a view `(rows, *axes)` of it comes back."""
-        owner = self.code.code.aliases.get(array)
-        if owner is not None:
-            self.arrays[array] = self.arrays[owner]
-        else:
-            shape = self.rows(array), self.stride(self.code.code.arrays[array].axes)
-            self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
+        shape = self.rows(array), self.stride(self.code.code.arrays[array].axes)
+        self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
         return self.view(array)
 
     def view(self, array: str) -> Tensor:
@@ -122,24 +112,19 @@ class Run:
         """Fill rows; a scalar goes to every lane of a vector."""
         view.copy_(values if values.dim() > 1 else values[:, None])
 
-    def weights(self, weights: Mapping[str, Tensor], purpose: str) -> None:
-        """Pack the matrices and lay out the vectors that `forward` or `backward` reads."""
-        for name in self.code.code.record.fields:
-            kind, _, weight = name.removeprefix("array ").partition(" ")
-            if not name.startswith("array ") or f"{kind} {weight}" in self.arrays:
-                continue
-            if kind == "vector":
-                axes = self.code.vector_axes[weight]
-                v = weights[weight]
-                memory = torch.zeros(1, self.stride(axes))
-                self.arrays[f"vector {weight}"] = memory
-                if axes:
-                    shape = [*(self.sizes[a] for a in axes[:-1]), self.pad(axes[-1])]
-                    memory.view(1, *shape)[0, ..., : v.shape[-1]] = v
-                else:
-                    memory[:] = v
-            elif kind == "packed" or (kind == "transposed" and purpose == "backward"):
-                self._pack(kind, weight, weights[weight])
+    def weights(self, weights: Mapping[str, Tensor], laid: Sequence[Laid]) -> None:
+        """Point at the weights, and make room for them as the steps read them."""
+        for one in laid:
+            w = weights[one.weight].detach()
+            if one.kind == "vector" or w.stride(1) != 1:
+                w = w.contiguous()
+            self.arrays[f"weight {one.weight}"] = w
+            if one.kind == "vector":
+                size = self.stride(one.axes)
+            else:
+                outputs, inner = w.shape if one.kind == "packed" else reversed(w.shape)
+                size = -(-outputs // self.code.columns) * self.code.columns * inner
+            self.arrays[one.array] = torch.empty(size)
 
     def weight_gradient(self, share: Share) -> Tensor:
         """The gradient in a weight, of the weight's shape."""
@@ -150,17 +135,6 @@ class Run:
             return g[0, 0]
         shape = [*(self.sizes[a] for a in share.axes[:-1]), self.pad(share.axes[-1])]
         return g.view(shape)[..., : self.sizes[share.axes[-1]]]
-
-    def _pack(self, kind: str, name: str, w: Tensor) -> None:
-        w = w.detach()
-        if w.stride(1) != 1:
-            w = w.contiguous()
-        outputs, inner = w.shape if kind == "packed" else reversed(w.shape)
-        panels = (outputs + self.code.columns - 1) // self.code.columns
-        memory = torch.empty(panels * inner * self.code.columns)
-        function = self.code.pack["pack" if kind == "packed" else "pack_transposed"]
-        function(w.data_ptr(), w.stride(0), *w.shape, memory.data_ptr(), 0, panels)
-        self.arrays[f"{kind} {name}"] = memory
 
     # ---- calling
 
@@ -183,7 +157,7 @@ class Run:
         }  # fmt: skip
         numbers = {
             "batch": o.batch, "steps": o.steps, "threads": self.threads, "divided": int(self.divided), "local": local,
-            "chunk": o.chunk, "chunks": o.chunks, "segments": o.forward_segments, "scratch": scratch,
+            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
         }  # fmt: skip
         memory = torch.empty(local * self.threads)
         values = torch.zeros(len(record.fields), dtype=torch.int64)
@@ -195,6 +169,8 @@ class Run:
             elif kind == "array":
                 v = pointers.get(rest)
                 filled[i] = 0 if v is None else v.data_ptr()
+            elif kind == "stride":
+                filled[i] = self.arrays[f"weight {rest}"].stride(0) if f"weight {rest}" in self.arrays else 0
             elif kind in ("size", "pad"):
                 filled[i] = self.sizes[rest] if kind == "size" else self.pad(rest)
             else:

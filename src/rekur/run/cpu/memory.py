@@ -1,4 +1,4 @@
-"""What a program becomes, and which of its arrays may lie where another was."""
+"""What a program becomes, and when a result may be written where something else lies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rekur.graph import Node
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.lower import Loop, Pass, Place, Product
-from rekur.run.cpu.record import Record
+from rekur.run.cpu.record import Laid, Record
 
 Wanted = dict[Node, list[Place]]
 
@@ -22,23 +22,21 @@ class Code:
     record: Record = field(default_factory=Record)
     arrays: dict[str, Place] = field(default_factory=dict)
     """Every array over time, a chunk or the batch"""
+    forward: tuple[Laid, ...] = ()
+    """The weights that are laid out on the way forth"""
+    backward: tuple[Laid, ...] = ()
+    """The weights that are laid out on the way back"""
     shares: tuple[Share, ...] = ()
     kept: frozenset[str] = frozenset()
     """Arrays of the way forth that the way back reads"""
-    last_read: dict[str, int] = field(default_factory=dict)
-    """Hoisted array -> the last pass of a step that reads it"""
-    made: dict[str, int] = field(default_factory=dict)
-    """Saved array -> the last pass after which it can be written where another was"""
-    aliases: dict[str, str] = field(default_factory=dict)
-    """Array -> the one whose memory it takes over"""
     cleared: set[str] = field(default_factory=set)
     """Arrays that hold zeros before the code runs"""
 
 
 def place(code: Code, array: str, rows: str, axes: tuple[str, ...], shift: int = 0) -> Place:
-    """The place of a value in an array, which is made if it is new."""
-    code.arrays.setdefault(array, Place(array, rows, axes))  # type: ignore[arg-type]
-    return Place(array, rows, axes, shift)  # type: ignore[arg-type]
+    """The place of a value in an array, which is made if it is new; an old one stays where it is."""
+    known = code.arrays.setdefault(array, Place(array, rows, axes))  # type: ignore[arg-type]
+    return Place(array, known.rows, axes, shift)
 
 
 def reads(passes: Sequence[Pass], places: Mapping[Node, Place]) -> dict[str, int]:
@@ -66,16 +64,6 @@ def _safe(passes: Sequence[Pass]) -> dict[Node, int]:
     return out
 
 
-def note_times(code: Code, passes: Sequence[Pass], places: Mapping[Node, Place], results: Wanted) -> None:
-    """Note when hoisted arrays are read and saved ones written."""
-    last, safe = reads(passes, places), _safe(passes)
-    code.last_read = {a: k for a, k in last.items() if a.startswith("input hoisted.")}
-    for n, targets in results.items():
-        for place in targets:
-            if place.array.startswith("input step saved.") and n in safe:
-                code.made[place.array] = safe[n]
-
-
 def late_stores(code: Code, passes: Sequence[Pass], places: Mapping[Node, Place], wanted: Wanted, name: str) -> None:
     """A result that goes where a leaf lies waits until the leaf has been read for the last time."""
     last, safe = reads(passes, places), _safe(passes)
@@ -83,14 +71,3 @@ def late_stores(code: Code, passes: Sequence[Pass], places: Mapping[Node, Place]
         if node in safe and any(t.rows == "batch" and last.get(t.array, -1) > safe[node] for t in targets):
             local = Place(code.record.local(f"{name} late {len(code.record.locals)}", node.axes), "local", node.axes)
             targets.insert(0, local)
-
-
-def share_memory(code: Code) -> None:
-    """What is saved takes over the memory of a hoisted value that was read for the last time before."""
-    free = [a for a in code.last_read if a not in code.kept]
-    for array, made in code.made.items():
-        axes = code.arrays[array].axes
-        taken = next((a for a in free if code.arrays[a].axes == axes and code.last_read[a] <= made), None)
-        if taken is not None:
-            free.remove(taken)
-            code.aliases[array] = taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -81,13 +83,13 @@ class Order:
     # ---- the hoisted part, in segments
 
     def _cut(self, by_row: bool, most: int) -> None:
-        """Segments of rows for the whole time, then for each chunk from the end."""
-        spans = [(0, self.steps)]
+        """Segments of rows for each chunk, the last one in time first."""
+        spans = []
         for c in range(self.chunks):
             t1 = self.steps - c * self.chunk
             spans.append((max(0, t1 - self.chunk), t1))
         found: list[tuple[int, int, int, int, int]] = []
-        ends = []
+        ends = [0]
         lengths = [self.steps] * self.batch if self.rows is None else self.sorted.tolist()
         for t0, t1 in spans:
             if by_row:
@@ -101,6 +103,19 @@ class Order:
             ends.append(len(found))
         table = torch.tensor(found, dtype=torch.int64).reshape(-1, 5).T.contiguous()
         self.segments = {f"segment {k}": table[i] for i, k in enumerate(("m", "b", "sm", "sb", "count"))}
-        self.forward_segments = ends[0]
         self.chunk_segments = torch.tensor(ends, dtype=torch.int64)
         self.segment_rows = most
+
+
+@lru_cache(maxsize=64)
+def _whole(batch: int, steps: int, reverse: bool, by_row: bool) -> Order:
+    return Order(batch, steps, None, reverse, None, by_row)
+
+
+def order_of(
+    batch: int, steps: int, lengths: Tensor | None, reverse: bool, reset: Tensor | None, by_row: bool
+) -> Order:
+    """The order of a call; where nothing depends on values, the same as before."""
+    if lengths is None and reset is None:
+        return _whole(batch, steps, reverse, by_row)
+    return Order(batch, steps, lengths, reverse, reset, by_row)

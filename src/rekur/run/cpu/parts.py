@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rekur.graph import Graph, Leaf, Node, make, walk
 from rekur.graph.derive import derive
 from rekur.graph.rewrite import Rate, rates, rebuild, regroup, replacing, simplify, with_outputs
-from rekur.graph.save import save, with_saved
-from rekur.graph.split import split
+from rekur.graph.save import SAVED, save, with_saved
+from rekur.graph.split import HOISTED, split
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,9 @@ def graphs(
         )
         time, time_back = with_saved(parts.time, time_back, save(parts.time, time_back))
     return step, time, back, time_back
+
+
+def hoisted_kept(step_back: Graph | None, time_back: Graph | None) -> frozenset[str]:
+    """The hoisted values that the way back reads."""
+    read = [n.leaf.name for g in (step_back, time_back) if g is not None for n in g.nodes if n.op == "input"]
+    return frozenset(k.removeprefix(SAVED) for k in read if k.removeprefix(SAVED).startswith(HOISTED))

@@ -12,7 +12,7 @@ from rekur.run.cpu.drivers import backward_driver, forward_driver
 from rekur.run.cpu.emit import Block
 from rekur.run.cpu.gradients import Share, shares
 from rekur.run.cpu.lower import Pass, Place, lower, primitive
-from rekur.run.cpu.memory import Code, Wanted, late_stores, note_times, place, share_memory
+from rekur.run.cpu.memory import Code, Wanted, late_stores, place
 from rekur.run.cpu.parts import Parts
 
 
@@ -45,14 +45,18 @@ def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argume
     return out
 
 
-def forward(code: Code, step: Graph, time: Graph | None, columns: int) -> None:
-    """Emit `forward`: the hoisted part for all times, then the loop. `step` and `time` may put out what is saved."""
+def forward(code: Code, step: Graph, time: Graph | None, kept: frozenset[str], columns: int) -> None:
+    """Emit `forward`: for each chunk of steps the hoisted part, then the loop.
+
+    `step` and `time` may put out what is saved; the hoisted values that are `kept` stay for the way back.
+    """
     if time is not None:
         graph = primitive(time)
         wanted: Wanted = {}
         for k, n in graph.outputs.items():
             name = f"time {k}" if k.startswith("saved.") else k
-            wanted.setdefault(n, []).append(place(code, f"input {name}", "time", n.axes))
+            rows = "time" if k in kept or k.startswith(SAVED) else "chunk"
+            wanted.setdefault(n, []).append(place(code, f"input {name}", rows, n.axes))
         passes, _ = lower(graph, late=False)
         Block(code.module, code.record, "time", passes, _forward_places(code, graph, "time"), wanted, columns)
     graph = primitive(step)
@@ -73,9 +77,9 @@ def forward(code: Code, step: Graph, time: Graph | None, columns: int) -> None:
         place(code, f"before {name}", "time", axes)
         place(code, f"initial {name}", "batch", axes)
     places = _forward_places(code, graph, "step", step.of("state"))
-    note_times(code, passes, places, results)
     Block(code.module, code.record, "step", passes, places, results, columns)
-    forward_driver(code.module, code.record, step.of("state"), time is not None)
+    code.forward = code.record.take_laid()
+    forward_driver(code.module, code.record, columns, step.of("state"), time is not None, code.forward)
 
 
 def backward(
@@ -127,8 +131,9 @@ def backward(
         code.cleared.add(f"d initial {a.name}")
     read = {p.array for p in (*places.values(), *more.values(), *(x for s in found for x in (s.d, s.v) if x))}
     code.kept = frozenset(read & before)
-    share_memory(code)
-    backward_driver(code.module, code.record, states, time_back is not None, code.shares, columns)
+    code.backward = code.record.take_laid()
+    hoisted = time_back is not None
+    backward_driver(code.module, code.record, columns, states, hoisted, code.backward, code.shares)
 
 
 ARRIVES = "arriving"

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from rekur.graph import Node
+from dataclasses import dataclass
+from typing import Literal
+
+from rekur.graph import Leaf, Node
+
+Kind = Literal["packed", "transposed", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A weight as the steps read it: packed, its transpose packed, or with padding."""
+
+    kind: Kind
+    weight: str
+    axes: tuple[str, ...]
+
+    @property
+    def array(self) -> str:
+        """What the array is called."""
+        return f"{self.kind} {self.weight}"
 
 
 class Record:
@@ -12,6 +31,7 @@ class Record:
         self.fields: dict[str, int] = {}
         self.locals: dict[str, tuple[str, ...]] = {}
         """Array of a thread's own rows -> its axes"""
+        self._laid: dict[str, Laid] = {}
 
     def name(self, name: str) -> int:
         """Any number: batch, steps, threads …"""
@@ -29,17 +49,27 @@ class Record:
         """Where an array begins."""
         return self.name(f"array {name}")
 
-    def vector(self, weight: str) -> str:
+    def vector(self, leaf: Leaf) -> str:
         """The array of a weight that is used pointwise."""
-        name = f"vector {weight}"
-        self.array(name)
-        return name
+        return self._lay("vector", leaf)
 
     def packed(self, matrix: Node) -> int:
         """The array of a packed matrix, or of its transpose."""
         if matrix.op == "transpose":
-            return self.array(f"transposed {matrix.args[0].leaf.name}")
-        return self.array(f"packed {matrix.leaf.name}")
+            return self.array(self._lay("transposed", matrix.args[0].leaf))
+        return self.array(self._lay("packed", matrix.leaf))
+
+    def _lay(self, kind: Kind, leaf: Leaf) -> str:
+        one = Laid(kind, leaf.name, leaf.axes)
+        self._laid[one.array] = one
+        self.array(one.array)
+        return one.array
+
+    def take_laid(self) -> tuple[Laid, ...]:
+        """The weights asked for since the last time."""
+        taken = tuple(self._laid.values())
+        self._laid = {}
+        return taken
 
     def local(self, name: str, axes: tuple[str, ...]) -> str:
         """An array with a row for each row that a thread works on."""

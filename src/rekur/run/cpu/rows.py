@@ -100,7 +100,7 @@ class Rows:
         if node in self.places:
             return self.places[node]
         if node.op == "parameter" and not node.type.matrix:
-            return Place(self.record.vector(node.leaf.name), "shared", node.axes)
+            return Place(self.record.vector(node.leaf), "shared", node.axes)
         raise BackendError(f"{self.name}: no place for {node!r}")
 
     def count(self, axes: Sequence[str]) -> str:

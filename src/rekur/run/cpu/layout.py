@@ -1,0 +1,57 @@
+"""Weights as the steps read them: matrices in panels, vectors with padding; done by all threads a call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from rekur.run.cpu.driver import Driver
+from rekur.run.cpu.external import call_external
+from rekur.run.cpu.record import Laid
+
+
+def lay_out(d: Driver, weights: Sequence[Laid]) -> None:
+    """Each thread some panels of every matrix and some of the vectors; then they wait for each other."""
+    f = d.f
+    for i, one in enumerate(weights):
+        if one.kind == "vector":
+            mine = f.let(f"icmp eq i64 {f.let(f'urem i64 {i}, {d.threads}')}, %tid")
+            f.when(mine, functools.partial(_vector, d, one))
+        else:
+            _panels(d, one)
+    d.wait()
+
+
+def _panels(d: Driver, one: Laid) -> None:
+    f = d.f
+    o, k = (d.number(f"size {axis}") for axis in one.axes)
+    outputs = k if one.kind == "transposed" else o
+    count = f.let(f"udiv i64 {f.add(outputs, str(d.columns - 1))}, {d.columns}")
+    p0, p1 = (f.let(f"udiv i64 {f.mul(count, x)}, {d.threads}") for x in ("%tid", f.add("%tid", "1")))
+    function = "pack_transposed" if one.kind == "transposed" else "pack"
+    source, stride = d.array(f"weight {one.weight}"), d.number(f"stride {one.weight}")
+    call_external(f, function, source, stride, o, k, d.array(one.array), p0, p1)
+
+
+def _vector(d: Driver, one: Laid) -> None:
+    """Rows of the last axis, one after the other, each with its padding; a scalar in every lane."""
+    f = d.f
+    source, target = d.array(f"weight {one.weight}"), d.array(one.array)
+    if not one.axes:
+        f.store(f.splat(f.load_scalar(source)), target)
+        return
+    rows = "1"
+    for axis in one.axes[:-1]:
+        rows = f.mul(rows, d.number(f"size {axis}"))
+    size, pad = d.number(f"size {one.axes[-1]}"), d.number(f"pad {one.axes[-1]}")
+
+    def row(r: str) -> None:
+        src, dst = f.at(source, f.mul(r, size)), f.at(target, f.mul(r, pad))
+
+        def copy(i: str) -> None:
+            f.do(f"store float {f.load_scalar(f.at(src, i))}, ptr {f.at(dst, i)}")
+
+        f.loop("0", size, "1", copy)
+        f.loop(size, pad, "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
+
+    f.loop("0", rows, "1", row)
