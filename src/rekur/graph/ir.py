@@ -252,7 +252,14 @@ class Graph:
 
     def of(self, *kinds: Kind) -> tuple[Argument, ...]:
         """The arguments of the given kinds, in order."""
-        return tuple(a for a in self.arguments if a.kind in kinds)
+        found = self._of.get(kinds)
+        if found is None:
+            found = self._of[kinds] = tuple(a for a in self.arguments if a.kind in kinds)
+        return found
+
+    @cached_property
+    def _of(self) -> dict[tuple[Kind, ...], tuple[Argument, ...]]:
+        return {}
 
     @cached_property
     def parameters(self) -> Mapping[str, Leaf]:

@@ -89,7 +89,7 @@ class Job:
     def forward(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """(output, final states, extra outputs), and what the way back needs."""
         call, more = self._split(tensors)
-        run, order, code = Run(self.code, call.sizes, self.order, self.threads), self.order, self.code.code
+        run, order, code = Run(self.code.frame(call.sizes, self.order, self.threads)), self.order, self.code.code
         for array in code.arrays:
             kind, _, name = array.partition(" ")
             if kind == "input" and name in call.inputs:
@@ -108,9 +108,9 @@ class Job:
                 run.make(array)
         run.weights({**call.params, **more}, code.forward)
         run.call(self.code.forward)
-        output = order.outward(_over_time(run, f"state {self.states[0]}")[1:])
-        finals = (order.last(_over_time(run, f"state {s}")) for s in self.states)
-        series = (order.outward(_over_time(run, f"output {k}")) for k in self.series)
+        output = order.outward(run.over_time(f"state {self.states[0]}")[1:])
+        finals = (order.last(run.over_time(f"state {s}")) for s in self.states)
+        series = (order.outward(run.over_time(f"output {k}")) for k in self.series)
         return (output, *finals, *series), [run.arrays[a] for a in sorted(code.kept)]
 
     # ---- back
@@ -120,7 +120,7 @@ class Job:
     ) -> list[Tensor | None]:
         """The gradient in each tensor."""
         call, more = self._split(tensors)
-        run, order, code = Run(self.code, call.sizes, self.order, self.threads), self.order, self.code.code
+        run, order, code = Run(self.code.frame(call.sizes, self.order, self.threads)), self.order, self.code.code
         run.arrays = dict(zip(sorted(code.kept), kept, strict=True))
         states, series = self.states, self.series
         arriving = {"d y": order.inward(grads[0]).flatten(0, 1)}
@@ -133,9 +133,7 @@ class Job:
             elif array.startswith(("d ", "handed ")):
                 run.make(array, clear=array in code.cleared)
         for share in code.shares:
-            matrix = (run.sizes[share.axes[0]], run.pad(share.axes[1])) if share.v is not None else None
-            shape = matrix or (1, run.stride(share.axes))
-            run.arrays.setdefault(f"gradient {share.weight}", torch.zeros(shape))
+            run.gradient(share)
         run.weights({**call.params, **more}, code.backward)
         run.call(self.code.backward)
         return self._collect(run, call)
@@ -151,7 +149,7 @@ class Job:
         found = {("params", k): weights[k] for k in call.params if k in weights}
         for name in call.inputs:
             if f"d input {name}" in run.arrays:
-                found["inputs", name] = order.outward(_over_time(run, f"d input {name}"))
+                found["inputs", name] = order.outward(run.over_time(f"d input {name}"))
         for name in self.states:
             found["state", name] = batch(f"d state {name}")
             found["initial", name] = batch(f"d initial {name}")
@@ -179,10 +177,3 @@ class Job:
             )
         )
         return [*(next(found) if t.requires_grad else None for t in own), *[None] * len(self.outside)]
-
-
-def _over_time(run: Run, array: str) -> Tensor:
-    v = run.view(array)
-    if not run.code.code.arrays[array].axes:
-        v = v[:, 0]
-    return v.view(-1, run.order.batch, *v.shape[1:])

@@ -12,6 +12,7 @@ from torch import Tensor
 from rekur.graph import Graph, parse
 from rekur.run.cpu import program
 from rekur.run.cpu.builder import Module
+from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
@@ -27,6 +28,10 @@ from rekur.run.cpu.tile import Tile
 def compiled(text: str, extra: tuple[str, ...], needs: frozenset[str], training: bool) -> Compiled:
     """The code of a cell, made once for each graph and purpose."""
     return Compiled(parse(text), extra, needs, training, host())
+
+
+FRAMES = 64
+"""How many shapes of calls a cell remembers"""
 
 
 class Compiled:
@@ -52,56 +57,44 @@ class Compiled:
         self.forward = self.library.function("forward", entry)
         if training:
             self.backward = self.library.function("backward", entry)
+        self._frames: dict[tuple[object, ...], Frame] = {}
 
-
-SHARED_ROWS = 16
-"""Fewer rows than this are done by all threads together"""
+    def frame(self, sizes: Mapping[str, int], order: Order, threads: int) -> Frame:
+        """The shapes of a call; the same for calls that are alike."""
+        if not order.lasting:
+            return Frame(self.code, self.target, sizes, order, threads)
+        key = (*sizes.items(), order, threads)
+        if key not in self._frames:
+            if len(self._frames) >= FRAMES:
+                self._frames.clear()
+            self._frames[key] = Frame(self.code, self.target, sizes, order, threads)
+        return self._frames[key]
 
 
 class Run:
-    """The arrays of one call, by name, and what is filled into the record."""
+    """The arrays of one call, by name, and the call itself."""
 
-    def __init__(self, code: Compiled, sizes: Mapping[str, int], order: Order, threads: int) -> None:
-        self.code, self.sizes, self.order, self.threads = code, sizes, order, threads
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
         self.arrays: dict[str, Tensor] = {}
-
-    # ---- memory
-
-    def pad(self, axis: str) -> int:
-        """Floats from one vector along an axis to the next: whole panels, and an odd number of cache lines."""
-        c = self.code.columns
-        return (self.sizes[axis] + c - 1) // c * c + 16
-
-    def stride(self, axes: Sequence[str]) -> int:
-        """Floats of one row."""
-        if not axes:
-            return self.code.target.lanes
-        total = self.pad(axes[-1])
-        for a in axes[:-1]:
-            total *= self.sizes[a]
-        return total
-
-    def rows(self, array: str) -> int:
-        """How many rows an array has."""
-        place = self.code.code.arrays[array]
-        o = self.order
-        steps = {"time": o.steps + 1 if array.startswith("state ") else o.steps, "chunk": o.chunk, "batch": 1}
-        return steps[place.rows] * o.batch
 
     def make(self, array: str, clear: bool = False) -> Tensor:
         """Memory for an array; a view `(rows, *axes)` of it comes back."""
-        shape = self.rows(array), self.stride(self.code.code.arrays[array].axes)
+        shape = self.frame.shapes[array]
         self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
         return self.view(array)
 
     def view(self, array: str) -> Tensor:
         """An array as `(rows, *axes)`; a scalar has a place in every lane of a vector."""
-        axes = self.code.code.arrays[array].axes
-        memory = self.arrays[array]
-        if not axes:
-            return memory
-        shape = [*(self.sizes[a] for a in axes[:-1]), self.pad(axes[-1])]
-        return memory.view(memory.shape[0], *shape)[..., : self.sizes[axes[-1]]]
+        return self.arrays[array].as_strided(*self.frame.views[array])
+
+    def over_time(self, array: str) -> Tensor:
+        """An array as `(T, B, *axes)`."""
+        (rows, *sizes), (stride, *strides) = self.frame.views[array]
+        if not self.frame.code.arrays[array].axes:
+            sizes, strides = [], []
+        batch = self.frame.order.batch
+        return self.arrays[array].as_strided((rows // batch, batch, *sizes), (batch * stride, stride, *strides))
 
     def fill(self, array: str, values: Tensor, clear: bool = False) -> None:
         """Make an array with the values given, `(rows, *axes)`."""
@@ -114,81 +107,46 @@ class Run:
 
     def weights(self, weights: Mapping[str, Tensor], laid: Sequence[Laid]) -> None:
         """Point at the weights, and make room for them as the steps read them."""
+        columns = self.frame.columns
         for one in laid:
             w = weights[one.weight].detach()
-            if one.kind == "vector" or w.stride(1) != 1:
-                w = w.contiguous()
-            self.arrays[f"weight {one.weight}"] = w
             if one.kind == "vector":
-                size = self.stride(one.axes)
+                w = w.contiguous()
+                size = self.frame.stride(one.axes)
             else:
+                if w.stride(1) != 1:
+                    w = w.contiguous()
                 outputs, inner = w.shape if one.kind == "packed" else reversed(w.shape)
-                size = -(-outputs // self.code.columns) * self.code.columns * inner
+                size = -(-outputs // columns) * columns * inner
+            self.arrays[f"weight {one.weight}"] = w
             self.arrays[one.array] = torch.empty(size)
+
+    def gradient(self, share: Share) -> None:
+        """Memory for the gradient in a weight."""
+        f = self.frame
+        shape = (1, f.stride(share.axes)) if share.v is None else (f.sizes[share.axes[0]], f.pad(share.axes[1]))
+        self.arrays.setdefault(f"gradient {share.weight}", torch.zeros(shape))
 
     def weight_gradient(self, share: Share) -> Tensor:
         """The gradient in a weight, of the weight's shape."""
         g = self.arrays[f"gradient {share.weight}"]
-        if share.v is not None:
-            return g[:, : self.sizes[share.axes[1]]]
-        if not share.axes:
-            return g[0, 0]
-        shape = [*(self.sizes[a] for a in share.axes[:-1]), self.pad(share.axes[-1])]
-        return g.view(shape)[..., : self.sizes[share.axes[-1]]]
-
-    # ---- calling
+        return g.as_strided(*self.frame.strided(share.axes)) if share.axes else g[0, 0]
 
     def call(self, function: Callable[[int, int], None]) -> None:
         """Fill in the record and enter the code, all threads together."""
-        record = self.code.code.record
-        o = self.order
-        local, offsets = 0, {}
-        most = max(o.batch, o.segment_rows)
-        for name, axes in record.locals.items():
-            offsets[name] = local
-            local += self.stride(axes) * most
-        scratch = o.chunk * o.batch * (8 + 4 * self.code.columns) * self._inner_rows() + 64
-        pads = [self.pad(a) for a in self.sizes if f"pad {a}" in record.fields]
-        pointers = {
-            "zeros": torch.zeros(max(pads, default=0)),
-            "barrier": torch.zeros(8, dtype=torch.int64),
-            "scratch": torch.empty(scratch * self.threads if "array scratch" in record.fields else 0),
-            "active": o.active, "reset": o.reset, "chunk segments": o.chunk_segments, **o.segments, **self.arrays,
-        }  # fmt: skip
-        numbers = {
-            "batch": o.batch, "steps": o.steps, "threads": self.threads, "divided": int(self.divided), "local": local,
-            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
-        }  # fmt: skip
-        memory = torch.empty(local * self.threads)
-        values = torch.zeros(len(record.fields), dtype=torch.int64)
-        filled = values.numpy()
-        for name, i in record.fields.items():
-            kind, _, rest = name.partition(" ")
-            if kind == "array" and rest in offsets:
-                filled[i] = memory.data_ptr() + 4 * offsets[rest]
-            elif kind == "array":
-                v = pointers.get(rest)
-                filled[i] = 0 if v is None else v.data_ptr()
-            elif kind == "stride":
-                filled[i] = self.arrays[f"weight {rest}"].stride(0) if f"weight {rest}" in self.arrays else 0
-            elif kind in ("size", "pad"):
-                filled[i] = self.sizes[rest] if kind == "size" else self.pad(rest)
-            else:
-                filled[i] = numbers[name]
-        address = values.data_ptr()
-        together(self.threads, lambda tid: function(address, tid))
-
-    @property
-    def divided(self) -> bool:
-        """Whether threads share every row rather than have rows of their own: where rows are few."""
-        return self.threads > 1 and self.order.batch < SHARED_ROWS
-
-    def _inner_rows(self) -> int:
-        """The most rows that one row of the batch has in a gradient, as the positions of a memory."""
-        most = 1
-        for share in self.code.code.shares:
-            count = 1
-            for a in share.d.axes[:-1]:
-                count *= self.sizes[a]
-            most = max(most, count)
-        return most
+        f = self.frame
+        record = f.record.copy()
+        memory = torch.empty(f.local_size)
+        self.arrays["barrier"] = torch.zeros(1, dtype=torch.int64)
+        self.arrays["scratch"] = torch.empty(f.scratch_size)
+        for name, i in f.pointers:
+            if name in self.arrays:
+                record[i] = self.arrays[name].data_ptr()
+        for name, i in f.strides:
+            if name in self.arrays and self.arrays[name].dim():
+                record[i] = self.arrays[name].stride(0)
+        start = memory.data_ptr()
+        for i, offset in f.locals.items():
+            record[i] = start + offset
+        address = record.ctypes.data
+        together(f.threads, lambda tid: function(address, tid))

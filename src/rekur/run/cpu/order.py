@@ -23,6 +23,7 @@ class Order:
     ) -> None:
         self.batch, self.steps, self.lengths, self.reverse = batch, steps, lengths, reverse
         self.rows: Tensor | None = None
+        self.lasting = False  # whether it is kept for calls that are alike
         if lengths is None:
             self.active = torch.full((steps,), batch, dtype=torch.int64)
         else:
@@ -109,7 +110,9 @@ class Order:
 
 @lru_cache(maxsize=64)
 def _whole(batch: int, steps: int, reverse: bool, by_row: bool) -> Order:
-    return Order(batch, steps, None, reverse, None, by_row)
+    order = Order(batch, steps, None, reverse, None, by_row)
+    order.lasting = True
+    return order
 
 
 def order_of(
