@@ -15,7 +15,7 @@ from torch import Tensor
 from rekur.cells import Cell, cell, find, gate, named, tanh
 from rekur.run import Scan, compile, scan
 from tests.compare import Named, differ, leaves, silent
-from tests.torch.one_by_one import CHAINS, FUSED, Problem
+from tests.torch.one_by_one import EXACT, FUSED, Problem
 
 LENGTHS = (3, 0, 2)
 LIVE = torch.arange(3) < torch.tensor(LENGTHS)[:, None]
@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backw
 Given = Mapping[str, Mapping[str, Tensor]]
 
 
-def run(p: Problem, of: Given, backend: str = "auto", **options: Any) -> Scan:
+def run(p: Problem, of: Given, backend: str, **options: Any) -> Scan:
     memory = {"S": (3, 2, 0)} if of["constant"] else {}
     return scan(
         compile(p.graph, backend), of["weight"], of["input"], of["state"], constants=of["constant"],
@@ -36,8 +36,8 @@ def everything(one: Scan) -> dict[str, Tensor]:
     return {"output": one.output, **one.state, **one.outputs}
 
 
-@pytest.mark.parametrize(("name", "reverse"), [*((name, False) for name in CHAINS), ("lstm", True), ("gru", True)])
-def test_gradients_of_gradients(name: str, reverse: bool):
+@pytest.mark.parametrize(("name", "backend"), EXACT)
+def test_gradients_of_gradients(name: str, backend: str):
     """By differences of the first ones."""
     p = Problem(name, LIVE, sizes=SMALL)
     of = {kind: leaves(values) for kind, values in p.values.items() if kind != "initial"}
@@ -47,7 +47,7 @@ def test_gradients_of_gradients(name: str, reverse: bool):
         again: dict[str, dict[str, Tensor]] = {kind: {} for kind in of}
         for (kind, k), v in zip(keys, flat, strict=True):
             again[kind][k] = v
-        return tuple(everything(run(p, again, reverse=reverse)).values())
+        return tuple(everything(run(p, again, backend)).values())
 
     assert torch.autograd.gradgradcheck(function, [of[kind][k] for kind, k in keys], fast_mode=True)
 
@@ -73,8 +73,7 @@ def test_gradients_of_gradients_through_torchs_layers(name: str, reverse: bool):
     assert differ(second_gradients(p, "fused", reverse), want) == {}
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 def test_the_same_graph_twice(name: str, backend: str):
     p = Problem(name, LIVE)
     of = {kind: leaves(values) for kind, values in p.values.items() if kind != "initial"}
@@ -122,19 +121,21 @@ def storages(values: Mapping[str, Tensor]) -> dict[int, str]:
     return {v.untyped_storage().data_ptr(): k for k, v in values.items() if v.numel()}
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("one", [*map(find, CHAINS), delay, keeper, twin], ids=lambda c: c.name)
+CASES = [*EXACT, (delay, "reference"), (keeper, "reference"), (twin, "reference")]
+
+
+@pytest.mark.parametrize(("of", "backend"), CASES, ids=lambda v: getattr(v, "name", v))
 @pytest.mark.parametrize("lengths", [None, LENGTHS, (0, 0, 0)], ids=str)
-def test_nothing_that_comes_out_is_what_went_in(one: Cell, backend: str, lengths: tuple[int, ...] | None):
+def test_nothing_that_comes_out_is_what_went_in(of: Cell | str, backend: str, lengths: tuple[int, ...] | None):
     def random(*lead: int, axes: tuple[str, ...]) -> Tensor:
         return torch.randn(*lead, *(SMALL[a] for a in axes))
 
-    graph = one.graph
+    graph = find(of).graph if isinstance(of, str) else of.graph
     weights = {k: random(axes=p.axes) for k, p in graph.parameters.items()}
     x = {a.name: random(3, 3, axes=a.axes) for a in graph.of("input")}
     state = {a.name: random(3, axes=a.axes) for a in graph.of("state")}
     fixed = {a.name: random(3, axes=a.axes) for a in graph.of("constant")}
-    asked = () if backend == "auto" else tuple(graph.names)
+    asked = () if backend == "fused" else tuple(graph.names)
     out = scan(compile(graph, backend), weights, x, state, constants=fixed, lengths=lengths, outputs=asked)
     given = storages({**weights, **x, **state, **fixed})
     for results in ({"output": out.output, **out.state}, out.outputs):
@@ -145,12 +146,11 @@ def test_nothing_that_comes_out_is_what_went_in(one: Cell, backend: str, lengths
 # ---- what is written over, and what is kept ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 def test_a_weight_that_is_written_over_before_the_backward_pass(name: str, backend: str):
     p = Problem(name, LIVE)
     for k in p.graph.parameters:
-        if k.endswith(".bias") and not (name in FUSED and backend == "auto"):
+        if k.endswith(".bias") and backend != "fused":
             continue  # a sum needs none of its terms again: the gradient stays right
         of = {kind: leaves(values) for kind, values in p.values.items()}
         y = run(p, of, backend).output
@@ -167,8 +167,7 @@ class Saved:
         self.tensor = tensor
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("name", [*FUSED, "gru", "attend"])
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 def test_nothing_is_kept_after_the_backward_pass(name: str, backend: str):
     p = Problem(name, LIVE)
     of = {kind: leaves(values) for kind, values in p.values.items()}
@@ -188,8 +187,7 @@ def test_nothing_is_kept_after_the_backward_pass(name: str, backend: str):
     assert all(v.grad_fn is not None for v in results)  # they are still there
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("name", [*FUSED, "gru"])
+@pytest.mark.parametrize(("name", "backend"), [e for e in EXACT if "attend" not in e and "mogrifier" not in e])
 def test_the_input_is_let_go(name: str, backend: str):
     p = Problem(name, LIVE)
     of = {kind: leaves(values) for kind, values in p.values.items()}
@@ -197,7 +195,7 @@ def test_the_input_is_let_go(name: str, backend: str):
     held = weakref.ref(memory)
     one = run(p, {**of, "input": {"x": torch.from_numpy(memory)}}, backend)
     del memory
-    assert held() is not None or not (name in FUSED and backend == "auto")
+    assert held() is not None or backend != "fused"
     one.output.sum().backward()
     gc.collect()
     assert held() is None
@@ -211,25 +209,25 @@ def test_a_graph_that_is_dropped_is_let_go():
     of = {kind: leaves(values) for kind, values in p.values.items()}
     gc.disable()
     try:
-        one = run(p, {**of, "input": {"x": torch.from_numpy(memory)}})
+        one = run(p, {**of, "input": {"x": torch.from_numpy(memory)}}, "fused")
         del memory, one
         assert held() is None  # without the collector: no cycle holds it
     finally:
         gc.enable()
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_only_the_gradients_asked_for(name: str):
+@pytest.mark.parametrize(("name", "backend"), EXACT)
+def test_only_the_gradients_asked_for(name: str, backend: str):
     """Frozen weights, or a frozen input: the others' gradients stay the same."""
     p = Problem(name, LIVE)
     every = {kind: leaves(values) for kind, values in p.values.items() if kind != "initial"}
-    torch.autograd.backward([v.sum() for v in everything(run(p, every)).values()])
+    torch.autograd.backward([v.sum() for v in everything(run(p, every, backend)).values()])
     for kind in every:
         of: dict[str, Any] = {other: {k: v.detach() for k, v in every[other].items()} for other in every}
         of[kind] = leaves(every[kind])
         if not of[kind]:
             continue
-        torch.autograd.backward([v.sum() for v in everything(run(p, of)).values() if v.requires_grad])
+        torch.autograd.backward([v.sum() for v in everything(run(p, of, backend)).values() if v.requires_grad])
         zero = torch.zeros(())
         got, want = (
             {k: v.grad if v.grad is not None else zero for k, v in group[kind].items()} for group in (of, every)

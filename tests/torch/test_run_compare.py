@@ -27,7 +27,7 @@ def lstm_results(change: Change = lambda call: None, dtype: torch.dtype = torch.
     of = {"weight": leaves(weights), "input": leaves({"x": x})}
     call: dict[str, Any] = {"params": dict(of["weight"]), "x": of["input"], "reset": RESET}
     change(call)
-    return with_gradients({"output": scan(compile(lstm), **call).output}, {"output": cotangent}, of)
+    return with_gradients({"output": scan(compile(lstm, "reference"), **call).output}, {"output": cotangent}, of)
 
 
 def swap_gates(call: dict[str, Any]) -> None:

@@ -10,12 +10,11 @@ from rekur.errors import ShapeError
 from rekur.nn import Recurrent
 from rekur.run import compile, scan
 from tests.compare import differ, leaves, with_gradients
-from tests.torch.one_by_one import CHAINS, FUSED, MEMORY, Problem, lengths_only
+from tests.torch.one_by_one import EXACT, MEMORY, Problem, lengths_only
 
 LIVE = torch.ones(6, 6, dtype=torch.bool)
 LENGTHS = (6, 0, 4, 1, 6, 3)
 LOW = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-BACKENDS = [(name, "reference") for name in CHAINS] + [(name, "fused") for name in FUSED]
 
 
 def in_dtype(p: Problem, dtype: torch.dtype, backend: str) -> dict[str, Tensor]:
@@ -29,7 +28,7 @@ def in_dtype(p: Problem, dtype: torch.dtype, backend: str) -> dict[str, Tensor]:
 
 
 @LOW
-@pytest.mark.parametrize(("name", "backend"), BACKENDS)
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 def test_low_precision_is_near_the_truth(name: str, backend: str, dtype: torch.dtype):
     """Within some roundings of the dtype, relative to the largest value; and as the dtype of everything."""
     p = lengths_only(Problem(name, LIVE), LENGTHS)
@@ -40,7 +39,7 @@ def test_low_precision_is_near_the_truth(name: str, backend: str, dtype: torch.d
     assert wrong == {}
 
 
-@pytest.mark.parametrize(("name", "backend"), BACKENDS)
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 def test_float32_is_nearer(name: str, backend: str):
     p = lengths_only(Problem(name, LIVE), LENGTHS)
     exact, got = in_dtype(p, torch.float64, backend), in_dtype(p, torch.float32, backend)

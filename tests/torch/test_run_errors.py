@@ -29,7 +29,7 @@ def call(name: str) -> dict[str, Any]:
         return torch.zeros(*lead, *(sizes[a] for a in axes))
 
     return {
-        "kernel": compile(graph),
+        "kernel": compile(graph, "reference"),
         "params": initial_weights(graph, sizes),
         "x": {a.name: zeros(B, T, *lattice, axes=a.axes) for a in graph.of("input")},
         "state": {a.name: zeros(B, *lattice, axes=a.axes) for a in graph.of("state")},
@@ -160,11 +160,17 @@ def test_an_axis_of_a_state_alone():
     with pytest.raises(
         ShapeError, match=re.escape("nothing that was given says how large the axis N is; say sizes={'N'")
     ):
-        scan(compile(board), weights, torch.zeros(B, T, 3))
-    _, state, *_ = scan(compile(board), weights, torch.zeros(B, T, 3), sizes={"N": 7})
+        scan(compile(board, "reference"), weights, torch.zeros(B, T, 3))
+    _, state, *_ = scan(compile(board, "reference"), weights, torch.zeros(B, T, 3), sizes={"N": 7})
     assert state["m"].shape == (B, 7, 5)
     with pytest.raises(ShapeError, match=re.escape("the initial 'm' has 3 places (N), sizes expects 7")):
-        scan(compile(board), weights, torch.zeros(B, T, 3), sizes={"N": 7}, initial={"m": torch.zeros(3, 5)})
+        scan(
+            compile(board, "reference"),
+            weights,
+            torch.zeros(B, T, 3),
+            sizes={"N": 7},
+            initial={"m": torch.zeros(3, 5)},
+        )
 
 
 # ---- backends ------------------------------------------------------------------------------------------------
@@ -173,7 +179,7 @@ def test_an_axis_of_a_state_alone():
 def test_a_backend_that_does_not_exist():
     with pytest.raises(OptionError, match="there is no backend 'fusd'; did you mean 'fused'"):
         compile(elman, "fusd")
-    with pytest.raises(OptionError, match="there is no backend 'tpu'; there are auto, fused, reference"):
+    with pytest.raises(OptionError, match=r"there is no backend 'tpu'.*; there are auto, .*reference"):
         compile(elman, "tpu")
 
 

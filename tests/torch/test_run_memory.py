@@ -87,7 +87,7 @@ class Problem:
 
     def run(self, of: dict[str, dict[str, Tensor]], counts: Counts, **options: Any) -> Scan:
         return scan(
-            compile(self.graph), of["weight"], of["input"], of["state"], constants=of["constant"],
+            compile(self.graph, "reference"), of["weight"], of["input"], of["state"], constants=of["constant"],
             memory_lengths=counts, outputs=tuple(self.graph.names), **options,
         )  # fmt: skip
 
@@ -201,7 +201,7 @@ def test_a_batch_without_any_memory(counts: tuple[int, int] | None):
     x = torch.ones(2, STEPS, 3, dtype=torch.float64)
     memory = torch.zeros(2, 0, 2, dtype=torch.float64)
     one = scan(
-        compile(attend), weights, x, constants={"memory": memory}, outputs=("attention",),
+        compile(attend, "reference"), weights, x, constants={"memory": memory}, outputs=("attention",),
         memory_lengths=None if counts is None else {"S": counts},
     )  # fmt: skip
     assert one.outputs["attention"].shape == (2, STEPS, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -21,8 +23,8 @@ def gates_by_scan(p: Problem) -> Named:
     of = {kind: leaves(values) for kind, values in p.values.items()}
     of["input"] = leaves({k: poisoned(v, p.live) for k, v in of["input"].items()})
     one = scan(
-        compile(p.graph), of["weight"], of["input"], of["state"], initial=of["initial"], live=p.live, reset=p.reset,
-        reverse=p.reverse, outputs=(*GATES, "c"),
+        compile(p.graph, "reference"), of["weight"], of["input"], of["state"], initial=of["initial"], live=p.live,
+        reset=p.reset, reverse=p.reverse, outputs=(*GATES, "c"),
     )  # fmt: skip
     assert not any(v[~p.live].any() for v in one.outputs.values())
     return with_gradients(
@@ -62,10 +64,9 @@ def test_gates_and_their_gradients(reverse: bool):
 def test_a_record_is_the_output_without_its_gradient(reverse: bool):
     p = Problem("lstm", LIVE, RESET, reverse)
     of = {kind: leaves(values) for kind, values in p.values.items()}
-    one = scan(
-        compile(p.graph), of["weight"], of["input"], of["state"], live=LIVE, reset=RESET, reverse=reverse,
-        outputs=("forget", "h"), record=("output", "h", "forget", "h"),
-    )  # fmt: skip
+    given = (compile(p.graph, "reference"), of["weight"], of["input"], of["state"])
+    masks: dict[str, Any] = {"live": LIVE, "reset": RESET, "reverse": reverse}
+    one = scan(*given, **masks, outputs=("forget", "h"), record=("output", "h", "forget", "h"))
     assert set(one.outputs) == {"forget", "h"}
     assert set(one.record) == {"output", "h", "forget"}
     assert all(v.requires_grad for v in one.outputs.values())
@@ -73,10 +74,7 @@ def test_a_record_is_the_output_without_its_gradient(reverse: bool):
     assert differ({k: one.record[k] for k in one.outputs}, {k: v.detach() for k, v in one.outputs.items()}) == {}
     assert torch.equal(one.record["h"], one.output)
     assert not torch.equal(one.record["output"], one.output)  # the gate of that name
-    alone = scan(
-        compile(p.graph), of["weight"], of["input"], of["state"], live=LIVE, reset=RESET, reverse=reverse,
-        record=("forget",),
-    )  # fmt: skip
+    alone = scan(*given, **masks, record=("forget",))
     assert torch.equal(alone.record["forget"], one.record["forget"])
     assert torch.equal(alone.output, one.output)
 
@@ -98,7 +96,11 @@ def test_values_of_every_kind():
     x = leaves({"x": torch.randn(2, 4, 3, generator=draw, dtype=torch.float64)})
     lengths = (4, 2)
     one = scan(
-        compile(unusual), w, x, lengths=lengths, outputs=("seen", "scale", "energy", "table", "total", "level")
+        compile(unusual, "reference"),
+        w,
+        x,
+        lengths=lengths,
+        outputs=("seen", "scale", "energy", "table", "total", "level"),
     )
     want: dict[str, list[Tensor]] = {k: [] for k in one.outputs}
     for b, length in enumerate(lengths):
@@ -122,7 +124,7 @@ def test_values_of_every_kind():
 
 def test_nothing_is_kept_that_was_not_asked_for():
     p = Problem("lstm", LIVE)
-    one = scan(compile(p.graph), p.values["weight"], p.values["input"], live=LIVE)
+    one = scan(compile(p.graph, "reference"), p.values["weight"], p.values["input"], live=LIVE)
     assert one.outputs == {}
     assert one.record == {}
 
@@ -135,6 +137,6 @@ def one_name_two_values(x, h):
 
 def test_two_names_of_one_value():
     w = initial_weights(one_name_two_values.graph, {"I": 3, "H": 4})
-    one = scan(compile(one_name_two_values), w, torch.ones(2, 3, 3), outputs=("h2", "h"))
+    one = scan(compile(one_name_two_values, "reference"), w, torch.ones(2, 3, 3), outputs=("h2", "h"))
     assert torch.equal(one.outputs["h2"], one.output)
     assert torch.equal(one.outputs["h"], one.output)

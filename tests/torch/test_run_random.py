@@ -62,8 +62,8 @@ class Series:
             values["constant"] = {k: poisoned(v, there) if k in self.memories else v for k, v in held.items()}
         of = {kind: leaves(named) for kind, named in values.items()}
         y, state, outputs, _ = scan(
-            compile(self.graph), of["weight"], of["input"], of["state"], constants=of["constant"], sizes=SIZES,
-            initial=of["initial"], live=self.live, reset=self.reset, reverse=self.reverse,
+            compile(self.graph, "reference"), of["weight"], of["input"], of["state"], constants=of["constant"],
+            initial=of["initial"], live=self.live, reset=self.reset, reverse=self.reverse, sizes=SIZES,
             memory_lengths={RAGGED: COUNTS} if self.memories else None, outputs=tuple(self.graph.outputs),
         )  # fmt: skip
         series = {"output": y, **{f"series {k}": v for k, v in outputs.items()}}

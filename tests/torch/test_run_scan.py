@@ -18,6 +18,7 @@ from rekur.run import Scan, compile, scan
 from tests.compare import Named, differ, leaves, silent, with_gradients
 from tests.torch.one_by_one import (
     CHAINS,
+    EXACT,
     FUSED,
     LIVE,
     MEMORY,
@@ -61,35 +62,35 @@ def test_torchs_layers_refuse_a_mask_that_is_no_lengths(name: str):
     problem = Problem(name, LIVE)
     with pytest.raises(BackendError, match="fused: torch's layer knows lengths"):
         through_scan(problem, "fused")
-    assert differ(through_scan(problem, "auto"), one_by_one(problem)) == {}
+    assert differ(through_scan(problem, "auto"), one_by_one(problem)) == {}  # which takes another
 
 
 ODD = [(1, 1, 1, 1), (2, 7, 17, 1), (3, 5, 1, 7), (7, 3, 33, 17), (1, 17, 7, 33)]
 
 
 @pytest.mark.parametrize("shape", ODD, ids=str)
-@pytest.mark.parametrize("name", CHAINS)
-def test_odd_sizes(name: str, shape: tuple[int, int, int, int]):
+@pytest.mark.parametrize(("name", "backend"), EXACT)
+def test_odd_sizes(name: str, backend: str, shape: tuple[int, int, int, int]):
     rows, steps, size, hidden = shape
     sizes = {"I": size, "H": hidden, "P": (hidden + 1) // 2, "A": 7, "D": size, "S": 3}
     problem = Problem(name, torch.ones(rows, steps, dtype=torch.bool), sizes=sizes)
     lengths = [steps - 2 * b % steps for b in range(rows)]
     for p in (problem, lengths_only(replace(problem, reverse=True), lengths)):
-        assert differ(through_scan(p, live=None, lengths=p.live.sum(1)), one_by_one(p)) == {}
+        assert differ(through_scan(p, backend, live=None, lengths=p.live.sum(1)), one_by_one(p)) == {}
 
 
 # ---- the same in another arrangement ------------------------------------------------------------------------
 
 
-def named(p: Problem) -> tuple[str, ...]:
-    return tuple(p.graph.names) if p.name not in FUSED else ()
+def named(p: Problem, backend: str) -> tuple[str, ...]:
+    return tuple(p.graph.names) if backend == "reference" else ()
 
 
 def series_of(one: Scan) -> dict[str, Tensor]:
     return {"output": one.output, **{f"value {k}": v for k, v in one.outputs.items()}}
 
 
-def chunk_by_chunk(p: Problem, ends: tuple[int, ...], lengths: Tensor) -> Named:
+def chunk_by_chunk(p: Problem, backend: str, ends: tuple[int, ...], lengths: Tensor) -> Named:
     """The state carried from chunk to chunk, and the gradient all the way back; every named value too."""
     of = {kind: leaves(values) for kind, values in p.values.items()}
     state: Any = of["state"]
@@ -97,8 +98,8 @@ def chunk_by_chunk(p: Problem, ends: tuple[int, ...], lengths: Tensor) -> Named:
     for start, end in zip((0, *ends), (*ends, p.live.shape[1]), strict=True):
         x = {k: v[:, start:end] for k, v in of["input"].items()}
         one = scan(
-            compile(p.graph), of["weight"], x, state, constants=of["constant"], initial=of["initial"],
-            reset=None if p.reset is None else p.reset[:, start:end], outputs=named(p),
+            compile(p.graph, backend), of["weight"], x, state, constants=of["constant"], initial=of["initial"],
+            reset=None if p.reset is None else p.reset[:, start:end], outputs=named(p, backend),
             lengths=(lengths - start).clamp(0, end - start), memory_lengths={"S": p.memory} if of["constant"] else {},
         )  # fmt: skip
         state = one.state
@@ -108,30 +109,36 @@ def chunk_by_chunk(p: Problem, ends: tuple[int, ...], lengths: Tensor) -> Named:
     return with_gradients(series | {f"final {k}": v for k, v in state.items()}, cotangents, of)
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_chunks_are_the_whole(name: str):
+@pytest.mark.parametrize(("name", "backend"), EXACT)
+def test_chunks_are_the_whole(name: str, backend: str):
     lengths = torch.tensor(LENGTHS)
-    problem = replace(
-        lengths_only(Problem(name, LIVE, memory=MEMORY), LENGTHS), reset=None if name in FUSED else RESET
-    )
-    whole = chunk_by_chunk(problem, (), lengths)
+    problem = lengths_only(Problem(name, LIVE, memory=MEMORY), LENGTHS)
+    problem = replace(problem, reset=RESET if backend == "reference" else None)
+    whole = chunk_by_chunk(problem, backend, (), lengths)
     assert silent(whole) <= UNREAD | {f"gradient of initial {k}" for k in problem.values["initial"]}
-    assert differ(chunk_by_chunk(problem, (1, 2, 5), lengths), whole) == {}
-    assert differ(chunk_by_chunk(problem, (0, 3, 3), lengths), whole) == {}
+    assert differ(chunk_by_chunk(problem, backend, (1, 2, 5), lengths), whole) == {}
+    assert differ(chunk_by_chunk(problem, backend, (0, 3, 3), lengths), whole) == {}
 
 
 @BOTH
-@pytest.mark.parametrize("name", CHAINS)
-def test_a_padded_row_is_the_row_alone(name: str, reverse: bool):
+@pytest.mark.parametrize(("name", "backend"), EXACT)
+def test_a_padded_row_is_the_row_alone(name: str, backend: str, reverse: bool):
     """Also for every named value of the cell, and their gradients."""
     p = lengths_only(Problem(name, LIVE, memory=MEMORY), LENGTHS)
-    names = named(p)
+    names = named(p, backend)
     of = {kind: leaves(values) for kind, values in p.values.items()}
 
     def run(rows: slice, steps: int, fixed: dict[str, Tensor], **options: Any) -> Scan:
         x, state = {k: v[rows, :steps] for k, v in of["input"].items()}, {k: v[rows] for k, v in of["state"].items()}
         return scan(
-            compile(p.graph), of["weight"], x, state, constants=fixed, reverse=reverse, outputs=names, **options
+            compile(p.graph, backend),
+            of["weight"],
+            x,
+            state,
+            constants=fixed,
+            reverse=reverse,
+            outputs=names,
+            **options,
         )
 
     def results(series: dict[str, Tensor], final: Named) -> Named:
@@ -157,17 +164,17 @@ def padded(v: Tensor, like: Tensor) -> Tensor:
     return torch.nn.functional.pad(v, missing)
 
 
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize(("name", "backend"), EXACT)
 @pytest.mark.parametrize(("rows", "steps"), [(3, 0), (0, 4), (0, 0)])
-def test_nothing_to_do(name: str, rows: int, steps: int):
+def test_nothing_to_do(name: str, backend: str, rows: int, steps: int):
     """No rows, or no steps: the state handed in comes out, and its gradient goes back."""
     p = Problem(name, torch.ones(rows, steps, dtype=torch.bool))
     of = {kind: leaves(values) for kind, values in p.values.items()}
-    asked = named(p)
+    asked = named(p, backend)
     for reverse in (False, True):
         y, state, outputs, record = scan(
-            compile(p.graph), of["weight"], of["input"], of["state"], constants=of["constant"], reverse=reverse,
-            outputs=asked, record=asked,
+            compile(p.graph, backend), of["weight"], of["input"], of["state"], constants=of["constant"],
+            reverse=reverse, outputs=asked, record=asked,
         )  # fmt: skip
         assert y.shape == (rows, steps, p.cotangents["output"].shape[2])
         assert set(outputs) == set(record) == set(asked)
