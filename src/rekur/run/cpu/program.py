@@ -181,8 +181,8 @@ def _time_back(
     weights: dict[str, Node] = {}
     for k, n in graph.outputs.items():
         of = k.removeprefix("d.")
-        if of in fixed:
-            wanted_sum(code, places, wanted, of, n)
+        if of in fixed:  # rows that add to one place: a product would do several of them at once
+            wanted_sum(code, places, wanted, of, make("stop", n))
         elif of in needs:
             array = f"d input {of}"
             if array in code.arrays:  # the loop has left its part there
