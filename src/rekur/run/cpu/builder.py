@@ -6,6 +6,7 @@ bfloat type and takes longer to make a function than LLVM to compile it.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable, Sequence
 
@@ -173,6 +174,6 @@ class Function:
 
 
 def literal(value: float) -> str:
-    """A float32 as LLVM writes it: the bits of the double of the same value."""
-    rounded = struct.unpack("<f", struct.pack("<f", value))[0]
+    """A float32 as LLVM writes it: the bits of the double of the same value; infinity where it is too large."""
+    rounded = ctypes.c_float(value).value
     return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
