@@ -11,6 +11,7 @@ from rekur.run.call import Call, Scan
 from rekur.run.cpu.job import Job, Operands
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operator import run
+from rekur.run.cpu.parts import SERIES
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 
@@ -42,15 +43,16 @@ class Cpu:
     def run(self, call: Call) -> Scan:
         """One call of the forward code; gradients by one call of the backward code."""
         training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
-        extra = tuple(dict.fromkeys(k for k in (*call.outputs, *call.record) if k not in call.graph.outputs))
+        states = [a.name for a in call.graph.of("state")]
+        asked = {k: f"{SERIES}{k}" if k in states else k for k in (*call.outputs, *call.record) if k != states[0]}
+        extra = tuple(asked.values())
         needs = frozenset(k for k, v in call.inputs.items() if v.requires_grad) if training else frozenset()
         code = compiled(self.text, extra, needs, training)
         outside = _outside(code, call)
         job = Job.of(code, call, tuple(outside))
         y, *rest = run(job, [*job.operands.tensors(call), *outside.values()])
-        states = [a.name for a in call.graph.of("state")]
-        found = dict(zip((*states, *job.series), rest, strict=True)) | {"": y}
-        series = {k: found["" if k == states[0] else k] for k in (*call.outputs, *call.record)}
+        found = dict(zip((*states, *job.series), rest, strict=True))
+        series = {states[0]: y} | {k: found[name] for k, name in asked.items()}
         return Scan(
             y,
             State({k: found[k] for k in states}),

@@ -12,6 +12,7 @@ from torch import Tensor
 from rekur.run.call import Call
 from rekur.run.cpu.kernel import Compiled, Run
 from rekur.run.cpu.order import Order, order_of
+from rekur.run.cpu.parts import SERIES
 from rekur.run.reference import Reference
 
 _SMALL = 2e6
@@ -167,7 +168,8 @@ class Job:
         own = list(tensors[: len(tensors) - len(self.outside)])
         call, _ = self._split(tensors)
         with torch.enable_grad():
-            scan = Reference(call.graph).run(replace(call, outputs=tuple(self.series), record=()))
+            names = tuple(k.removeprefix(SERIES) for k in self.series)
+            scan = Reference(call.graph).run(replace(call, outputs=names, record=()))
         outs = [scan.output, *scan.state.values(), *scan.outputs.values()]
         pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if o.requires_grad]
         wanted = [t for t in own if t.requires_grad]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekur.graph import Graph, Leaf, Node, make, walk
 from rekur.graph.derive import derive
 from rekur.graph.rewrite import Rate, rates, rebuild, regroup, replacing, simplify, with_outputs
 from rekur.graph.save import SAVED, save, with_saved
 from rekur.graph.split import HOISTED, split
+
+SERIES = "d.series."
+"""How an extra output is called that is a state, at every step; an author's name does not begin with ``d.``"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Parts:
 
 def take_apart(graph: Graph, extra: Sequence[str]) -> Parts:
     """Split a cell by rate; what changes with the weights or the sequence only is left to torch."""
-    g = simplify(regroup(with_outputs(graph, extra)))
+    g = with_outputs(graph, [k for k in extra if not k.startswith(SERIES)])
+    states = {k: graph.outputs[k.removeprefix(SERIES)] for k in extra if k.startswith(SERIES)}
+    g = simplify(regroup(replace(g, outputs={**g.outputs, **states})))
     rate = rates(g.nodes)
     computed = {n for n in g.nodes if n.args and rate[n] == Rate.WEIGHT and not n.type.matrix}
     read = {a for n in g.nodes if n not in computed for a in n.args} | set(g.outputs.values())

@@ -136,7 +136,7 @@ def backward(
     backward_driver(code.module, code.record, columns, states, hoisted, code.backward, code.shares)
 
 
-ARRIVES = "arriving"
+ARRIVES = "d.arriving"
 """The gradient in the output of this step, which is added to that which comes back through the state."""
 
 
