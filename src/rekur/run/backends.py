@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from rekur.errors import BackendError, OptionError, suggest
 from rekur.graph import Cell, Graph
-from rekur.run.call import Backend, Call
+from rekur.run.call import Backend, Call, Scan
 from rekur.run.cpu.backend import Cpu
 from rekur.run.fused import Fused
 from rekur.run.reference import Reference
@@ -33,19 +35,30 @@ class Kernel:
     def choose(self, call: Call) -> Backend:
         """The first backend that can do this call; BackendError names each reason where none can."""
         reasons = dict(self.refused)
+        transformed = torch._C._are_functorch_transforms_active()
         for backend in self.backends:
             reason = backend.refuses_call(call)
+            if transformed and not isinstance(backend, Reference):
+                reason = "torch.func transforms plain operations only"
             if reason is None:
                 return backend
             reasons[backend.name] = reason
         raise BackendError(f"{self.graph.name} cannot run: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
+
+    def run(self, call: Call) -> Scan:
+        """Do a call; torch's compiler calls fast backends as they are, it cannot trace them."""
+        backend = self.choose(call)
+        if torch.compiler.is_dynamo_compiling() and not isinstance(backend, Reference):
+            as_it_is: Callable[[Call], Scan] = torch.compiler.disable(backend.run)  # type: ignore[no-untyped-call]
+            return as_it_is(call)
+        return backend.run(call)
 
     def explain(self) -> str:
         """In a line, which backend runs the cell and why.
 
         >>> from rekur.cells import lstm
         >>> compile(lstm).explain()
-        "lstm runs on fused (it is torch's LSTM), or on reference for a call that fused refuses"
+        "lstm runs on fused (it is torch's LSTM), or on cpu for a call that fused refuses"
         """
         first, *others = self.backends
         text = f"{self.graph.name} runs on {first.name} ({first.why})"

@@ -90,19 +90,10 @@ class Fused:
             return "torch's layer knows no lattice"
         if call.live is not None and call.lengths is None:
             return "torch's layer knows lengths, not any mask of real steps"
-        if torch._C._are_functorch_transforms_active():
-            return "torch.func transforms plain operations only"
         return None
 
     def run(self, call: Call) -> Scan:
         """Pack the weights as torch has them, reverse where asked, call, unpack."""
-        # the compiler cannot trace torch's layer in training: it is called as it is, as in torch.nn
-        if torch.compiler.is_dynamo_compiling():
-            as_it_is: Callable[[Call], Scan] = torch.compiler.disable(self._run)  # type: ignore[no-untyped-call]
-            return as_it_is(call)
-        return self._run(call)
-
-    def _run(self, call: Call) -> Scan:
         rows = None
         if call.lengths is not None and not bool((call.lengths > 0).all()):
             rows = (call.lengths > 0).nonzero().squeeze(1)

@@ -69,7 +69,7 @@ def scan(
     )  # fmt: skip
     with torch.autocast(call.like.device.type, enabled=False):
         idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
-        result = _nothing(call) if idle else kernel.choose(call).run(call)
+        result = _nothing(call) if idle else kernel.run(call)
         return _zero_dead(call, result) if call.memory else result
 
 
