@@ -16,6 +16,7 @@ COMMANDS = {
     "runs": "list runs with their results",
     "report": "write a run's report again",
     "cells": "list the recurrent cells, or show one in its equations",
+    "bench": "time rekur on this machine against what you would use instead",
     "demo": "train a small LSTM for about three minutes and watch it learn to write",
 }
 _LIST = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
