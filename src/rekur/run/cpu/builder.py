@@ -49,7 +49,7 @@ class Function:
         )
         self._lines: list[str] = []
         self._count = 0
-        self._block = "entry"
+        self.block = "entry"
 
     def __str__(self) -> str:
         return "\n".join([f"{self._head} #0 {{", "entry:", *self._lines, "  ret void", "}"])
@@ -130,7 +130,15 @@ class Function:
     def begin(self, label: str) -> None:
         """Go on in a new block."""
         self._lines.append(f"{label}:")
-        self._block = label
+        self.block = label
+
+    def hold(self) -> int:
+        """The place of the next instruction: a phi, which is settled once its operands are there."""
+        return len(self._lines)
+
+    def settle(self, place: int, phi: str, kind: str, *came: tuple[str, str]) -> None:
+        """Write a phi: (value, block it comes from) each."""
+        self._lines[place] = f"  {phi} = phi {kind} " + ", ".join(f"[ {v}, %{block} ]" for v, block in came)
 
     def loop(self, start: str, stop: str, step: str, body: Body) -> None:
         """``for (i = start; i < stop; i += step) body(i)``"""
@@ -144,10 +152,10 @@ class Function:
     def fold(self, start: str, stop: str, step: str, carry: Sequence[tuple[str, str]], body: CarryBody) -> list[str]:
         """A loop that carries values in registers: (type, first value) each; their last values come back."""
         head, inside, after = self.label("head"), self.label("body"), self.label("after")
-        before = self._block
+        before = self.block
         self.do(f"br label %{head}")
         self.begin(head)
-        place = len(self._lines)
+        place = self.hold()
         i = self.let("phi")  # its operands are known only once the body is there
         phis = [self.let("phi") for _ in carry]
         more = self.let(f"icmp slt i64 {i}, {stop}")
@@ -155,11 +163,11 @@ class Function:
         self.begin(inside)
         values = body(i, phis)
         following = self.let(f"add i64 {i}, {step}")
-        last = self._block
+        last = self.block
         self.do(f"br label %{head}")
-        self._lines[place] = f"  {i} = phi i64 [ {start}, %{before} ], [ {following}, %{last} ]"
+        self.settle(place, i, "i64", (start, before), (following, last))
         for k, ((kind, first), phi, value) in enumerate(zip(carry, phis, values, strict=True), 1):
-            self._lines[place + k] = f"  {phi} = phi {kind} [ {first}, %{before} ], [ {value}, %{last} ]"
+            self.settle(place + k, phi, kind, (first, before), (value, last))
         self.begin(after)
         return phis
 

@@ -64,17 +64,17 @@ class Driver:
         return t0, t1
 
     def segments(self, name: str, c: str, chunk: str) -> None:
-        """The hoisted part of a chunk: segments of rows, dealt out to the threads."""
+        """The hoisted part of a chunk: segments of rows dealt out to the threads, or each shared by all."""
         f = self.f
         first, last = (self.integer(self.chunk_segments, k) for k in (c, f.add(c, "1")))
         fields = [self.array(f"segment {k}") for k in ("m", "b", "sm", "sb", "count")]
 
         def one(j: str) -> None:
             m, b, sm, sb, count = (self.integer(a, j) for a in fields)
-            values = ("%tid", m, b, sm, sb, count, chunk, "0", "1")
+            values = (self.row, m, b, sm, sb, count, chunk, self.unit, self.units)
             f.call(name, "ptr %ctx", *(f"i64 {v}" for v in values))
 
-        f.loop(f.add(first, "%tid"), last, self.threads, one)
+        f.loop(f.add(first, self.row), last, self.rows, one)
 
     def row_copy(
         self, source: str, target: str, axes: tuple[str, ...], add: bool = False, clear: bool = False
@@ -157,6 +157,37 @@ def own_part(d: Driver, size: str, unit: int) -> tuple[str, str]:
     return edge("%tid"), edge(f.add("%tid", "1"))
 
 
+def serve(module: Module, record: Record) -> None:
+    """serve(ctx, tid): run `forward` each time that the ticket rises, until it is below zero.
+
+    What a thread does that waits for single steps: it spins, since waking it would take longer than a step.
+    """
+    f = module.function("serve", ENTRY)
+    module.declare("i32", "sched_yield")
+    ticket = f.field("%ctx", record.array("ticket"), "ptr")
+    look, again, run, rest, gone = (f.label(k) for k in ("look", "again", "run", "rest", "gone"))
+    f.do(f"br label %{look}")
+    f.begin(look)
+    place = f.hold()
+    seen, spins = f.let("phi"), f.let("phi")
+    now = f.let(f"load atomic i64, ptr {ticket} seq_cst, align 8")
+    f.do(f"br i1 {f.let(f'icmp slt i64 {now}, 0')}, label %{gone}, label %{again}")
+    f.begin(again)
+    more = f.add(spins, "1")
+    new = f.let(f"icmp ne i64 {now}, {seen}")
+    f.do(f"br i1 {new}, label %{run}, label %{rest}")
+    f.begin(run)
+    f.call("forward", "ptr %ctx", "i64 %tid")
+    f.do(f"br label %{look}")
+    f.begin(rest)
+    f.when(f.let(f"icmp sgt i64 {more}, {_SPINS}"), lambda: f.do("call i32 @sched_yield()"))
+    last = f.block
+    f.do(f"br label %{look}")
+    f.settle(place, seen, "i64", ("0", "entry"), (now, run), (seen, last))
+    f.settle(place + 1, spins, "i64", ("0", "entry"), ("0", run), (more, last))
+    f.begin(gone)
+
+
 def barrier(module: Module, record: Record) -> None:
     """Every thread waits until all have come. The counter only rises, so it needs no reset in between."""
     f = module.function("barrier", [("ptr", "ctx")], internal=True)
@@ -168,21 +199,20 @@ def barrier(module: Module, record: Record) -> None:
     def all_wait() -> None:
         ticket = f.let(f"atomicrmw add ptr {counter}, i64 1 seq_cst")
         goal = f.mul(f.add(f.let(f"udiv i64 {ticket}, {n}"), "1"), n)
-        again, resting, yielding, after = (f.label(k) for k in ("spin", "rest", "yield", "gone"))
-        start = f._block
-        f.do(f"br label %{again}")
-        f.begin(again)
+        look, rest, after = (f.label(k) for k in ("look", "rest", "gone"))
+        start = f.block
+        f.do(f"br label %{look}")
+        f.begin(look)
+        place = f.hold()
         spins = f.let("phi")
-        place = len(f._lines) - 1
         seen = f.let(f"load atomic i64, ptr {counter} seq_cst, align 8")
-        more = f.let("add i64 " + spins + ", 1")
-        f.do(f"br i1 {f.let(f'icmp sge i64 {seen}, {goal}')}, label %{after}, label %{resting}")
-        f.begin(resting)
-        f.do(f"br i1 {f.let(f'icmp sgt i64 {spins}, {_SPINS}')}, label %{yielding}, label %{again}")
-        f.begin(yielding)
-        f.let("call i32 @sched_yield()")
-        f.do(f"br label %{again}")
-        f._lines[place] = f"  {spins} = phi i64 [ 0, %{start} ], [ {more}, %{resting} ], [ {more}, %{yielding} ]"
+        f.do(f"br i1 {f.let(f'icmp sge i64 {seen}, {goal}')}, label %{after}, label %{rest}")
+        f.begin(rest)
+        more = f.add(spins, "1")
+        f.when(f.let(f"icmp sgt i64 {more}, {_SPINS}"), lambda: f.do("call i32 @sched_yield()"))
+        last = f.block
+        f.do(f"br label %{look}")
+        f.settle(place, spins, "i64", ("0", start), (more, last))
         f.begin(after)
 
     f.when(several, all_wait)

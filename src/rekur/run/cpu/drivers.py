@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rekur.graph import Argument
 from rekur.run.cpu.builder import Module
-from rekur.run.cpu.driver import Driver, barrier, own_part
+from rekur.run.cpu.driver import Driver, barrier, own_part, serve
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
@@ -40,6 +40,8 @@ def forward_driver(
         f.loop(t0, t1, "1", step)
 
     f.loop("0", d.chunks, "1", one)
+    d.wait()  # whoever returns first reads what all have written
+    serve(module, record)
 
 
 def backward_driver(

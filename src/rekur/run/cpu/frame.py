@@ -76,7 +76,7 @@ class Frame:
         divided = self.threads > 1 and o.batch < SHARED_ROWS
         numbers = {
             "batch": o.batch, "steps": o.steps, "threads": self.threads, "divided": int(divided), "local": local,
-            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
+            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch, "laid": 0,
         }  # fmt: skip
         self.record = np.zeros(len(fields), dtype=np.int64)
         self.pointers: list[tuple[str, int]] = []

@@ -6,7 +6,9 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rekur.graph import Graph, parse
@@ -54,7 +56,7 @@ class Compiled:
         self.shared = shared(target)
         self.library = Library(str(self.code.module), target)
         entry = [ctypes.c_void_p, ctypes.c_int64]
-        self.forward = self.library.function("forward", entry)
+        self.forward, self.serve = (self.library.function(k, entry) for k in ("forward", "serve"))
         if training:
             self.backward = self.library.function("backward", entry)
         self._frames: dict[tuple[object, ...], Frame] = {}
@@ -134,9 +136,14 @@ class Run:
 
     def call(self, function: Callable[[int, int], None]) -> None:
         """Fill in the record and enter the code, all threads together."""
+        address = self.record().ctypes.data
+        together(self.frame.threads, lambda tid: function(address, tid))
+
+    def record(self) -> NDArray[np.int64]:
+        """The record with every address; the memory that it points at lives as long as this run."""
         f = self.frame
         record = f.record.copy()
-        memory = torch.empty(f.local_size)
+        self.arrays["local"] = memory = torch.empty(f.local_size)
         self.arrays["barrier"] = torch.zeros(1, dtype=torch.int64)
         self.arrays["scratch"] = torch.empty(f.scratch_size)
         for name, i in f.pointers:
@@ -148,5 +155,5 @@ class Run:
         start = memory.data_ptr()
         for i, offset in f.locals.items():
             record[i] = start + offset
-        address = record.ctypes.data
-        together(f.threads, lambda tid: function(address, tid))
+        self._record = record
+        return record

@@ -11,7 +11,14 @@ from rekur.run.cpu.record import Laid
 
 
 def lay_out(d: Driver, weights: Sequence[Laid]) -> None:
-    """Each thread some panels of every matrix and some of the vectors; then they wait for each other."""
+    """Each thread some panels of every matrix and some of the vectors; then they wait for each other.
+
+    Nothing is done where the record says that they lie there from the call before.
+    """
+    d.f.when(d.f.let(f"icmp eq i64 {d.number('laid')}, 0"), lambda: _lay_out(d, weights))
+
+
+def _lay_out(d: Driver, weights: Sequence[Laid]) -> None:
     f = d.f
     for i, one in enumerate(weights):
         if one.kind == "vector":

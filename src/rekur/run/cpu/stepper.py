@@ -1,0 +1,82 @@
+"""Single steps of a stream: weights laid out once, nothing allocated but what is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from rekur.errors import BackendError, ShapeError
+from rekur.graph import Graph
+from rekur.run.cpu.kernel import Run, compiled
+from rekur.run.cpu.order import order_of
+from rekur.run.state import State
+
+_WORTH = 250_000
+"""Weights from which on a second thread makes a step faster"""
+
+
+class Stepper:
+    """A cell that takes one step at a call, with the weights it was given; `close` lets its threads go.
+
+    Between the calls the other threads spin: waking them would take longer than a step.
+    """
+
+    def __init__(
+        self, graph: Graph, text: str, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int
+    ) -> None:
+        if graph.of("constant"):
+            raise BackendError("it reads constants of the sequence")
+        self._inputs = [a.name for a in graph.of("input")]
+        self._states = [a.name for a in graph.of("state")]
+        code = compiled(text, (), frozenset(), False)
+        if code.parts.outside:
+            raise BackendError("it computes with its weights alone")
+        order = order_of(rows, 1, None, False, None, code.constants_in_time)
+        threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
+        self._run = run = Run(code.frame(sizes, order, threads))
+        for array in code.code.arrays:
+            kind, _, name = array.partition(" ")
+            run.make(array, clear=True)
+            if kind == "before":
+                run.arrays[array] = run.arrays[f"state {name}"]
+        run.weights(params, code.code.forward)
+        self._ticket = run.arrays["ticket"] = torch.zeros(1, dtype=torch.int64)
+        record = run.record()
+        self._address, self._forward = record.ctypes.data, code.forward
+        self._x = [run.view(f"input {k}") if f"input {k}" in run.arrays else None for k in self._inputs]
+        self._before = {k: run.over_time(f"state {k}")[0] for k in self._states}
+        self._after = {k: run.over_time(f"state {k}")[1] for k in self._states}
+        self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
+        self._others: list[Future[None]] = []
+        if self._pool is not None:
+            self._others = [self._pool.submit(code.serve, self._address, i) for i in range(1, threads)]
+        self._step()  # lays out the weights
+        record[code.code.record.fields["laid"]] = 1
+
+    def _step(self) -> None:
+        self._ticket += 1
+        self._forward(self._address, 0)
+
+    def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """The output `(B, H)` of one step on `(B, I)`, and the state after it."""
+        for name, view in zip(self._inputs, self._x, strict=True):
+            if view is not None:
+                if x[name].shape != view.shape:
+                    raise ShapeError(f"the step wants {name} {tuple(view.shape)}, got {tuple(x[name].shape)}")
+                view.copy_(x[name])
+        for name, view in self._before.items():
+            view.copy_(state[name])
+        self._step()
+        after = {name: view.clone() for name, view in self._after.items()}
+        return after[self._states[0]].clone(), State(after)
+
+    def close(self) -> None:
+        """Let the other threads go."""
+        self._ticket.fill_(-1)
+        for other in self._others:
+            other.result()
+        if self._pool is not None:
+            self._pool.shutdown()
