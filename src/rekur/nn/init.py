@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from rekur.errors import OptionError
 from rekur.graph import Graph, Leaf
 
 
@@ -22,12 +23,17 @@ def initial_weights(
     """Fresh weights by name, for axes of the given sizes.
 
     `uniform` is ±1/√rows (what torch's recurrent layers use), `uniform=A` ±A, `glorot` ±√(6 / (rows + columns))
-    (Glorot and Bengio, 2010), `orthogonal` a random orthogonal matrix (Saxe et al., 2014).
+    (Glorot and Bengio, 2010), `orthogonal` a random orthogonal matrix (Saxe et al., 2014). OptionError where a size
+    is not given.
 
     >>> from rekur.cells import lstm
     >>> initial_weights(lstm.graph, {"I": 2, "H": 3})["forget.bias"]
     tensor([1., 1., 1.])
     """
+    for name, leaf in graph.parameters.items():
+        for axis in leaf.axes:
+            if axis not in sizes:
+                raise OptionError(f"the weight {name!r} of {graph.name} has the axis {axis}, whose size is not given")
     return {
         name: _start(leaf, sizes, generator).to(dtype=dtype, device=device) for name, leaf in graph.parameters.items()
     }
