@@ -130,6 +130,13 @@ class SequenceModel(nn.Module):
             y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
         return y, final
 
+    def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+        """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
+        if self.embedding is not None:
+            x = self._embed(self.embedding, x[:, None])[:, 0]
+        y, after = self.recurrent.step(x, state)
+        return y if self.head is None else self.head(y), after
+
     @staticmethod
     def _embed(table: nn.Embedding, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from rekur.cells import load
 from rekur.errors import OptionError, ShapeError, suggest
 from rekur.graph import Cell
 from rekur.nn.layer import Layer, checked, positive
+from rekur.nn.stream import Stream
 from rekur.run import Scan, State
 
 
@@ -85,6 +87,7 @@ class Recurrent(nn.Module):
                     )
                 )  # fmt: skip
             size = self._layer(-1).output_size * (2 if bidirectional else 1)
+        self._stream: Stream | None = None
         self.input_size, self.output_size = input_size, size
 
     @property
@@ -148,8 +151,31 @@ class Recurrent(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream: `(B, feature)` in, `(B, feature)` out, and the state for the next."""
+        if self._stream is not None and state is not None and not torch.is_grad_enabled():
+            self._check(state, ())
+            return self._stream(x, state)
         y, after = self(x[:, None], state)
         return y[:, 0], after
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
+
+        A thread may spin meanwhile, waiting for the next step. Change no weights in there.
+
+        >>> layer = Recurrent("lstm", 2, 3)
+        >>> with torch.no_grad(), layer.prepared():
+        ...     y, state = layer.step(torch.zeros(1, 2))
+        ...     y, state = layer.step(torch.zeros(1, 2), state)
+        """
+        if self.bidirectional:
+            raise ShapeError("a bidirectional stack cannot take single steps: its second chain starts at the end")
+        self._stream = Stream([self._layer(i) for i in range(len(self.layers))])
+        try:
+            yield
+        finally:
+            self._stream.close()
+            self._stream = None
 
     def explain(self) -> str:
         """In a line, how the stack runs and why."""

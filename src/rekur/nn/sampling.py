@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -78,14 +78,19 @@ def _continued(
     top_k: int | None,
     generator: torch.Generator | None,
 ) -> Iterator[Tensor]:
-    read, state = prompt, None
-    for _ in range(length):
-        with _evaluating(model):
-            logits, state = model(read, state)
-        uniforms = torch.rand(prompt.shape[0], generator=generator).to(logits.device)
-        symbol = draw(logits[:, -1], uniforms, temperature=temperature, top_k=top_k)
-        yield symbol
-        read = symbol[:, None]
+    symbol: Tensor = prompt[:, -1]
+    state: Mapping[str, Tensor] | None = None
+    with model.recurrent.prepared():
+        for _ in range(length):
+            if state is None:
+                with _evaluating(model):
+                    series, state = model(prompt)
+                logits = series[:, -1]
+            else:
+                logits, state = model.step(symbol, state)
+            uniforms = torch.rand(prompt.shape[0], generator=generator).to(logits.device)
+            symbol = draw(logits, uniforms, temperature=temperature, top_k=top_k)
+            yield symbol
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from rekur.errors import BackendError, OptionError, suggest
 from rekur.graph import Cell, Graph
-from rekur.run.call import Backend, Call, Scan
+from rekur.run.call import Backend, Call, Scan, Stepper
 from rekur.run.cpu.backend import Cpu
 from rekur.run.fused import Fused
 from rekur.run.reference import Reference
@@ -52,6 +53,11 @@ class Kernel:
             as_it_is: Callable[[Call], Scan] = torch.compiler.disable(backend.run)  # type: ignore[no-untyped-call]
             return as_it_is(call)
         return backend.run(call)
+
+    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
+        """The first way that a backend has to take single steps on `rows` sequences, or None."""
+        found = (backend.stepper(params, sizes, rows) for backend in self.backends)
+        return next((one for one in found if one is not None), None)
 
     def explain(self) -> str:
         """In a line, which backend runs the cell and why.

@@ -85,6 +85,16 @@ class Call:
         return next(iter(self.state.values()))
 
 
+class Stepper(Protocol):
+    """Takes single steps with weights that it has laid out once."""
+
+    def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """The output `(B, size)` of a step on inputs `(B, …)`, and the state after it."""
+
+    def close(self) -> None:
+        """Let go of its memory and threads."""
+
+
 class Backend(Protocol):
     """A way to run scans of one graph. Making it raises BackendError with the reason where it never can."""
 
@@ -101,3 +111,6 @@ class Backend(Protocol):
 
     def run(self, call: Call) -> Scan:
         """Do it; some row has a live step."""
+
+    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
+        """A way to take single steps that beats `run`, for as long as the weights stay; None where it has none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,6 +91,9 @@ class Fused:
         if call.live is not None and call.lengths is None:
             return "torch's layer knows lengths, not any mask of real steps"
         return None
+
+    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> None:
+        """It has no other way to take single steps."""
 
     def run(self, call: Call) -> Scan:
         """Pack the weights as torch has them, reverse where asked, call, unpack."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,9 @@ class Reference:
     def refuses_call(self, call: Call) -> str | None:
         """It does every call."""
         return None
+
+    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> None:
+        """It has no other way to take single steps."""
 
     def run(self, call: Call) -> Scan:
         """Unfold the step in time."""

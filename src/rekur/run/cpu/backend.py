@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from rekur.errors import BackendError
-from rekur.graph import Graph, to_text, walk
+from rekur.graph import Graph, parse, to_text, walk
 from rekur.run.call import Call, Scan
 from rekur.run.cpu.job import Job, Operands
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
+from rekur.run.cpu.stepper import Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 
@@ -39,6 +42,16 @@ class Cpu:
         if call.memory:
             return "it knows no memory with dead positions"
         return None
+
+    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
+        """Native code for one step, with threads that wait for the next."""
+        like = next(iter(params.values()))
+        if like.device.type != "cpu" or like.dtype != torch.float32 or not rows:
+            return None
+        try:
+            return Stepper(parse(self.text), self.text, params, sizes, rows)
+        except BackendError:
+            return None
 
     def run(self, call: Call) -> Scan:
         """One call of the forward code; gradients by one call of the backward code."""
