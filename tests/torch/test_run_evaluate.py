@@ -112,6 +112,17 @@ def test_the_largest_of_nothing():
     assert evaluate([largest], {memory: empty}, Context({"S": 0}, empty))[largest].tolist() == [-torch.inf] * 3
 
 
+def test_the_shares_of_nothing():
+    scores = make("constant", attr=Leaf("scores", ("S",)))
+    share = make("softmax", scores, attr="S")
+    v = torch.randn(2, 4, dtype=torch.float64)
+    mask = torch.tensor([[False] * 4, [True, True, False, False]])
+    got = evaluate([share], {scores: v}, Context(SIZES, v, {"S": mask}))[share]
+    assert not got[0].any()
+    assert differ({"v": got[1, :2]}, {"v": v[1, :2].softmax(0)}) == {}
+    assert not got[1, 2:].any()
+
+
 def test_a_leaf_without_a_value():
     x = make("input", attr=Leaf("x", ("I",)))
     with pytest.raises(GraphError, match="no value was given for <input x"):

@@ -15,12 +15,14 @@ from rekur.cells import (
     attend,
     cell,
     gate,
+    log,
     max_over,
     mean_over,
     named,
     sigmoid,
     softmax,
     spread,
+    sqrt,
     standardise,
     sum_over,
     tanh,
@@ -69,6 +71,14 @@ def two_memories(x, h, *, memory, other, link):
     return gate("hidden", tanh, x, h, pair=pair * 0.1, read=read)
 
 
+@cell(memory="S D", level="S")
+def logarithms(x, h, level, *, memory):
+    """Functions that are not finite everywhere."""
+    key = affine("key", shares=log(memory) + sqrt(memory) + 1.0 / memory, size="A")
+    pooled = sum_over(softmax(key, "S") * key, "S")
+    return gate("hidden", tanh, x, h, pooled=pooled), level + 1.0 / sum_over(memory, "D")
+
+
 class Problem:
     def __init__(self, of: Cell, rows: int = ROWS) -> None:
         self.graph = of.graph
@@ -82,7 +92,7 @@ class Problem:
             "weight": {k: random((), p.axes) * 0.6 for k, p in self.graph.parameters.items()},
             "input": {"x": random((rows, STEPS), ("I",))},
             "state": {a.name: random((rows,), a.axes) for a in self.graph.of("state")},
-            "constant": {a.name: random((rows,), a.axes) for a in self.graph.of("constant")},
+            "constant": {a.name: random((rows,), a.axes).abs() + 0.1 for a in self.graph.of("constant")},
         }
 
     def run(self, of: dict[str, dict[str, Tensor]], counts: Counts, **options: Any) -> Scan:
@@ -145,7 +155,7 @@ def alone(p: Problem, counts: Counts) -> Named:
     return with_gradients(results, {k: torch.cos(v.detach()) for k, v in results.items()}, of)
 
 
-CELLS = [attend, reductions, coverage, two_memories]
+CELLS = [attend, reductions, coverage, two_memories, logarithms]
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
@@ -192,6 +202,14 @@ def test_an_empty_memory_gives_nothing():
     mixed = together(Problem(attend, rows=3), {"S": (0, 4, 0)}, torch.nan)
     assert all(v.isfinite().all() for v in mixed.values())
     assert mixed["gradient of weight key.memory"].any()
+
+
+@pytest.mark.parametrize("counts", [(0, 4, 0), (0, 0, 0)])
+def test_functions_that_are_not_finite_everywhere(counts: tuple[int, ...]):
+    """Of an empty memory no value is read, so none of them is infinite, and no gradient 0 · ∞."""
+    got = together(Problem(logarithms, rows=3), {"S": counts}, torch.nan)
+    assert all(v.isfinite().all() for v in got.values())
+    assert got["gradient of weight key.shares"].any() == any(counts)
 
 
 @pytest.mark.parametrize("counts", [(0, 0), None])

@@ -178,14 +178,14 @@ def _without_dead(v: Tensor, mask: Tensor, dim: int) -> Tensor:
     """`v` with its dead positions holding what the first one holds, so that nothing they hold is ever read.
 
     A value computed from them is as finite as one computed from a live position, and every reduction skips
-    it, so its gradient is an exact zero. An empty memory holds zeros.
+    it, so its gradient is an exact zero. An empty memory holds 0.5, whose logarithm, root and quotient are finite.
     """
     if not mask.numel():
         return v
     shape = [1] * v.dim()
     shape[0], shape[dim] = mask.shape
     where = mask.reshape(shape)
-    first = torch.where(where.narrow(dim, 0, 1), v.narrow(dim, 0, 1), 0.0)
+    first = torch.where(where.narrow(dim, 0, 1), v.narrow(dim, 0, 1), 0.5)
     return torch.where(where, v, first)
 
 
