@@ -189,6 +189,8 @@ def measured(ratio: float) -> dict[str, tuple[int, float, bool]]:
         these = [r for r in rows if aim.about(r)]
         if these:
             out[aim.what] = (len(these), aim.read(these), aim.reached(aim.read(these)))
+            if aim.what != "compiling a new cell":
+                assert aim.points == len({r.point for r in these})
     return out
 
 
@@ -200,10 +202,10 @@ def test_aims_are_read_from_the_rows_they_are_about():
         "LSTM training against torch, worst": 40,
         "GRU, Elman training against torch, mean": 80,
         "GRU, Elman training against torch, worst": 80,
-        "own cell training against its loop, H128 B16": 1,
-        "own cell training against its loop, H512 B64": 1,
+        "own cell against its loop, H128 B16": 1,
+        "own cell against its loop, H512 B64": 1,
         "lengths: cost over dense × fill, worst": 160,
-        "one step of LSTM-512 against torch's faster": 2,
+        "LSTM-512, one step against torch": 2,
         "sampling 2×512 LSTM against a torch loop": 1,
         "share of the product peak, LSTM training": 1,
         "compiling a new cell": 1,
@@ -239,7 +241,14 @@ def test_the_table_says_all_of_it_in_eighty_columns():
     assert line.split()[-1] == "1"
     assert "own cell training against jax, mean" in out
     assert out.count("not measured") == 4
-    assert "bf16: torch.nn.LSTM in bfloat16" in out
+    assert "worst 40/40 0.81× ≥ 1.00× missed" in " ".join(out.split())
+    assert "so far" not in out
+    result.rows = result.rows[:2]
+    assert "LSTM training against torch, mean 1/40 1.50× ≥ 1.30× reached so far" in " ".join(
+        (short := text(result)).split()
+    )
+    assert "…" not in short
+    assert "\nbf16: torch.nn.LSTM in bfloat16\n" in out
     assert "\njax: " not in out
     assert "FAILED lstm-training-h64-b8-t50 against jax: Mismatch: the output (8, 50, 64):" in out.replace("\n", " ")
 

@@ -46,20 +46,24 @@ class Point:
         return "-".join(self.labels).removeprefix("layer-")
 
 
+_SMALL = Point("layer", "own", "training", 128, 16, 100)  # where an eager loop costs most
+
+
 def every_point() -> list[Point]:
     """The whole grid, then lengths, then what is measured once."""
-    layers = [Point("layer", c, m, h, b, t) for c, m, h, b, t in product(CELLS, MODES, HIDDEN, BATCH, TIME)]
-    small = Point("layer", "own", "training", 128, 16, 100)  # where an eager loop costs most
-    lengths = [Point("lengths", c, m, h, b, t) for c, m, h, b, t in product(CELLS, MODES, HIDDEN, (32, 64), TIME)]
-    return [*layers, small, *lengths, *_single()]
+    lengths = [Point("lengths", *rest) for rest in product(CELLS, MODES, HIDDEN, (32, 64), TIME)]
+    return [*_layers(product(HIDDEN, BATCH, TIME)), *lengths, *_single()]
 
 
 def short_points() -> list[Point]:
     """A handful, under two minutes."""
-    sizes = ((64, 1, 50), (256, 32, 50))
-    layers = [Point("layer", c, m, *size) for c, m, size in product(CELLS, MODES, sizes)]
-    small = Point("layer", "own", "training", 128, 16, 100)
-    return [*layers, small, Point("lengths", "lstm", "training", 256, 32, 50), *_single()]
+    layers = _layers([(64, 1, 50), (256, 32, 50)])
+    return [*layers, Point("lengths", "lstm", "training", 256, 32, 50), *_single()]
+
+
+def _layers(sizes: Iterable[tuple[int, int, int]]) -> list[Point]:
+    grid = {Point("layer", *kind, *size) for size in sizes for kind in product(CELLS, MODES)} | {_SMALL}
+    return sorted(grid, key=lambda p: (CELLS.index(p.cell), MODES.index(p.mode), p.hidden, p.batch, p.time))
 
 
 def _single() -> list[Point]:

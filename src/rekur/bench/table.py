@@ -137,13 +137,16 @@ def _aims(rows: Sequence[Row]) -> Table:
     table = _table("aims:", "of", "here", "aim", ":")
     for aim in AIMS:
         these = [row for row in rows if aim.about(row)]
+        points = len({row.point for row in these})
         value, word = "", Text("not measured", "dim")
         if these:
             found = aim.read(these)
             value = aim.form.format(found)
             word = Text("reached", "green") if aim.reached(found) else Text("missed", "bold red")
+            if points < aim.points:
+                word.append(" so far")
         bound = f"{'≤' if aim.at_most else '≥'} {aim.form.format(aim.bound)}"
-        table.add_row(aim.what, str(len(these)), value, bound, word)
+        table.add_row(aim.what, f"{points}/{aim.points}", value, bound, word)
     return table
 
 
