@@ -1,0 +1,158 @@
+"""What the tests of the compiled backend share: a random problem of any cell, run by a backend and held to another.
+
+Values are drawn in float32, so that every backend and dtype is given the same numbers. NaN stands wherever nothing
+may be read: in padding, and in the incoming gradient of padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from rekur.graph import Graph, parse
+from rekur.run import Backend, Kernel, Scan, scan
+from rekur.run.cpu import backend, job, target
+from rekur.run.cpu.backend import Cpu
+from rekur.run.cpu.kernel import Compiled
+from rekur.run.reference import Reference
+from tests.compare import Named, leaves, with_gradients, worse
+from tests.torch.one_by_one import poisoned
+
+EPSILON = 2e-5
+"""What a float32 kernel may err beyond four times the reference: absolute, and relative to the element."""
+NUDGES = 8
+"""How many times a problem is moved by its rounding, to see what of an error is noise"""
+
+Make = Callable[[Graph], Backend]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan: what is asked for, and the values that go in."""
+
+    graph: Graph
+    sizes: Mapping[str, int]
+    batch: int
+    steps: int
+    lengths: Sequence[int] | None = None
+    resets: bool = False
+    reverse: bool = False
+    outputs: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    """Kinds of values of which no gradient is wanted"""
+    seed: int = 0
+    values: Mapping[str, dict[str, Tensor]] = field(init=False)
+    """weight, input, state, initial, constant -> name -> value"""
+    live: Tensor = field(init=False)
+    reset: Tensor | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        draw = torch.Generator().manual_seed(self.seed)
+
+        def random(*lead: int, axes: Sequence[str], gain: float = 1.0) -> Tensor:
+            return gain * torch.randn((*lead, *(self.sizes[a] for a in axes)), generator=draw)
+
+        def gain(axes: Sequence[str]) -> float:
+            return 0.5 if len(axes) < 2 else max(1, self.sizes[axes[1]]) ** -0.5
+
+        of, series = self.graph.of, (self.batch, self.steps)
+        values = {
+            "weight": {k: random(axes=p.axes, gain=gain(p.axes)) for k, p in self.graph.parameters.items()},
+            "input": {a.name: random(*series, axes=a.axes) for a in of("input")},
+            "state": {a.name: random(self.batch, axes=a.axes) for a in of("state")},
+            "initial": {a.name: random(axes=a.axes) for a in of("state")},
+            "constant": {a.name: random(self.batch, axes=a.axes) for a in of("constant")},
+        }
+        lengths = torch.tensor([self.steps] * self.batch if self.lengths is None else [*self.lengths])
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "live", torch.arange(self.steps) < lengths[:, None])
+        object.__setattr__(self, "reset", torch.rand(series, generator=draw) < 0.3 if self.resets else None)
+
+    def __str__(self) -> str:
+        asked = [f"lengths {[*self.lengths]}"] if self.lengths is not None else []
+        asked += [k for k in ("resets", "reverse") if getattr(self, k)]
+        asked += [f"outputs {' '.join(self.outputs)}"] * bool(self.outputs)
+        asked += [f"no gradient of {' '.join(self.fixed)}"] * bool(self.fixed)
+        sizes = " ".join(f"{k}{v}" for k, v in self.sizes.items() if k in self.graph.axes)
+        return ", ".join([f"{self.graph.name} B{self.batch} T{self.steps} {sizes}", *asked])
+
+
+def run(case: Case, of: Mapping[str, Named], make: Make = Cpu) -> Scan:
+    """The scan of a case on other values."""
+    return scan(
+        Kernel(case.graph, (make(case.graph),), {}, "this one"), of["weight"], of["input"], of["state"],
+        constants=of["constant"], initial=of["initial"], lengths=case.lengths, reset=case.reset, reverse=case.reverse,
+        sizes=case.sizes, outputs=case.outputs,
+    )  # fmt: skip
+
+
+def results(case: Case, make: Make = Cpu, dtype: torch.dtype = torch.float32, nudge: int = 0) -> Named:
+    """What a backend gives, with all gradients that are wanted.
+
+    :param nudge: other than 0, values are moved by half a unit in the last place of float32, up or down.
+    """
+    draw = torch.Generator().manual_seed(nudge)
+
+    def given(v: Tensor) -> Tensor:
+        if not nudge:
+            return v.to(dtype)
+        return v.to(dtype) * (1 + 2.0**-24 * torch.randint(-1, 2, v.shape, generator=draw)).to(dtype)
+
+    of: dict[str, Named] = {}
+    for kind, named in case.values.items():
+        of[kind] = {k: given(v) for k, v in named.items()}
+        if kind == "input":
+            of[kind] = {k: poisoned(v, case.live) for k, v in of[kind].items()}
+        if kind not in case.fixed:
+            of[kind] = leaves(of[kind])
+    found = run(case, of, make)
+    series = {"output": found.output, **{f"series {k}": v for k, v in found.outputs.items()}}
+    ends = {f"final {k}": v for k, v in found.state.items()}
+    arriving = {k: poisoned(wave(v), case.live) for k, v in series.items()} | {k: wave(v) for k, v in ends.items()}
+    return with_gradients(series | ends, arriving, {k: v for k, v in of.items() if k not in case.fixed})
+
+
+def wave(v: Tensor) -> Tensor:
+    """A gradient for a result, other at every place."""
+    return torch.sin(1.3 * torch.arange(v.numel(), dtype=torch.float64) + 0.7).reshape(v.shape).to(v.dtype)
+
+
+def held(case: Case, make: Make = Cpu) -> dict[str, str]:
+    """Where a backend errs too much: more than four times as much as the reference in float32, and epsilon."""
+    exact, rounded = results(case, Reference, torch.float64), results(case, Reference)
+    return worse(results(case, make), rounded, exact, EPSILON)
+
+
+def same(a: Named, b: Named) -> set[str]:
+    """The names of tensors that are not the same bits; NaN is the same as NaN."""
+    assert a.keys() == b.keys()
+    return {k for k in a if not torch.equal(bits(a[k]), bits(b[k]))}
+
+
+def bits(v: Tensor) -> Tensor:
+    """The bits of floats, so that 0 is not -0; every NaN is one."""
+    return torch.where(v.isnan(), torch.nan, v).contiguous().view(torch.int32)
+
+
+# ---- other code than that for the processor at hand ---------------------------------------------------------------
+
+
+def compile_for(monkeypatch: pytest.MonkeyPatch, to: target.Target) -> None:
+    """Have cells compiled for another processor."""
+
+    @cache
+    def compiled(text: str, extra: tuple[str, ...], needs: frozenset[str], training: bool) -> Compiled:
+        return Compiled(parse(text), extra, needs, training, to)
+
+    monkeypatch.setattr(backend, "compiled", compiled)
+
+
+def use_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """So many threads, however little there is to do."""
+    monkeypatch.setattr(job, "_SMALL", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
