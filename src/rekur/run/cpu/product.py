@@ -11,19 +11,22 @@ from rekur.run.cpu.builder import Module
 from rekur.run.cpu.external import SIGNATURES, arguments, symbol
 from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
 
+LINE = 16  # floats in a line of the cache
+
 
 def product_tile(m: Module, rows: int, vectors: int) -> None:
-    """C[rows, panel] = initial + A[rows, K] · panel"""
-    f = m.function(
-        f"product_tile_{rows}",
-        arguments("*a lda *w *i ldi *c ldc k"),
-        internal=True,
-    )
+    """C[rows, panel] = initial + A[rows, K] · panel; meanwhile a part of the panel that comes next is fetched.
+
+    A panel is read from memory far away once, by the first tile of its rows, which would wait for it.
+    """
+    f = m.function(f"product_tile_{rows}", arguments("*a lda *w *i ldi *c ldc k *next"), internal=True)
+    m.declare("void", "llvm.prefetch.p0", "ptr", "i32", "i32", "i32")
     lanes = m.lanes
     first = accumulators(f, "%i", "%ldi", rows, vectors)
     starts = [f.at("%a", f.mul("%lda", str(i))) for i in range(rows)]
 
     def body(k: str, acc: list[str]) -> list[str]:
+        f.do(f"call void @llvm.prefetch.p0(ptr {f.at('%next', f.mul(k, str(LINE)))}, i32 0, i32 2, i32 1)")
         line = f.at("%w", f.mul(k, str(vectors * lanes)))
         w = [f.load(f.at(line, str(j * lanes))) for j in range(vectors)]
         out = []
@@ -38,7 +41,8 @@ def product_tile(m: Module, rows: int, vectors: int) -> None:
 
 def product(m: Module, tile: Tile) -> None:
     """For the panels p0 ≤ p < p1 and all rows. `initial` may be C itself, or one row (ldi 0)."""
-    m.declare("i64", "llvm.umax.i64", "i64", "i64")
+    for name in ("umin", "umax"):
+        m.declare("i64", f"llvm.{name}.i64", "i64", "i64")
     f = m.function(symbol("product", m.lanes), SIGNATURES["product"])
     columns = tile.vectors * m.lanes
     size = f.mul("%k", str(columns))
@@ -46,12 +50,19 @@ def product(m: Module, tile: Tile) -> None:
     def panel(p: str) -> None:
         w = f.at("%w", f.mul(p, size))
         offset = f.mul(p, str(columns))
+        last = f.let(f"icmp sge i64 {f.add(p, '1')}, %p1")
+        following = f.let(f"select i1 {last}, i64 %p0, i64 {f.add(p, '1')}")
+        following = f.at("%w", f.mul(following, size))
 
         def block(r: str, height: str) -> None:
+            part = f.let(f"udiv i64 {r}, {tile.rows}")
+            part = f.let(f"call i64 @llvm.umin.i64(i64 {part}, i64 {columns // LINE - 1})")
+            near = f.at(following, f.mul(part, f.mul("%k", str(LINE))))
             a = f.at("%a", f.mul(r, "%lda"))
             i = f.at(f.at("%i", f.mul(r, "%ldi")), offset)
             c = f.at(f.at("%c", f.mul(r, "%ldc")), offset)
             args = [f"ptr {a}", "i64 %lda", f"ptr {w}", f"ptr {i}", "i64 %ldi", f"ptr {c}", "i64 %ldc", "i64 %k"]
+            args.append(f"ptr {near}")
             call_tile(f, height, tile.rows, "product_tile", args)
 
         each_tile(f, "%rows", tile.rows, block)
