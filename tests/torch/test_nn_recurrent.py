@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rekur.cells import affine, cell, find, gate, named, spread, sum_over, tanh
@@ -362,6 +363,27 @@ def test_a_learning_step_changes_what_comes_out():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+class Halved(nn.Module):
+    def forward(self, v: Tensor) -> Tensor:
+        return v / 2
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_weights_through_torchs_parametrizations(name: str):
+    """As weight norm, spectral norm and pruning use them."""
+    of, plain_one = stack(name, 1), stack(name, 1)
+    gates = [k.removesuffix(".h") for k in of.cell.graph.parameters if k.endswith(".h")]
+    for gate_name in gates:
+        parametrize.register_parametrization(of.get_submodule(f"layers.0.weights.{gate_name}"), "h", Halved())
+        with torch.no_grad():
+            plain_one.get_parameter(f"layers.0.weights.{gate_name}.h").div_(2)
+    y, _ = of(X)
+    assert torch.equal(y, plain_one(X)[0])
+    y.sum().backward()
+    assert of.state_dict().keys() >= {f"layers.0.weights.{g}.parametrizations.h.original" for g in gates}
+    assert all(p.grad is not None for p in of.parameters())
 
 
 @cell(slots="N H")

@@ -35,6 +35,13 @@ class Weights(nn.Module):
             except KeyError:
                 raise OptionError(_taken(head)) from None
 
+    def __getitem__(self, name: str) -> Tensor:
+        """By the name in the graph; what torch.nn.utils.parametrize or prune put in its place is read as they say."""
+        head, _, tail = name.partition(".")
+        inner = getattr(self, head)
+        found: Tensor = inner[tail] if tail else inner
+        return found
+
 
 def _taken(name: str) -> str:
     return f"a weight or gate cannot be called {name!r}: torch's modules use the name; rename it in the cell"
@@ -93,7 +100,7 @@ class Layer(nn.Module):
 
     def params(self) -> dict[str, Tensor]:
         """The weights as `scan` takes them."""
-        return dict(self.weights.named_parameters())
+        return {name: self.weights[name] for name in self.cell.graph.parameters}
 
     def forward(self, x: Tensor | Mapping[str, Tensor], state: Mapping[str, Tensor] | None, **options: Any) -> Scan:
         """`scan` with this layer's weights; the options are those of `rekur.run.scan`."""
