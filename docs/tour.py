@@ -138,8 +138,8 @@ y, state = layer(x)
 y, state = layer(x, state)  # goes on where it was
 print("output:", tuple(y.shape), "state:", state)
 
-# How does it run? A cell of your own runs step by step in plain torch. An LSTM is also in torch itself, so that is
-# what runs it. `explain` always says which, and why.
+# How does it run? A cell of your own is compiled for the processor. An LSTM is also in torch itself, so that is what
+# runs it. `explain` always says which, and why.
 
 print(layer.explain())
 print(Recurrent("lstm", 3, 4).explain())
