@@ -2,7 +2,9 @@
 
 import gc
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,11 @@ from hypothesis import strategies as st
 
 from rekur.bench.pairs import FEWEST, MOST, alternate, geometric_mean, interval
 from rekur.errors import OptionError
+
+
+class Timed(NamedTuple):
+    run: Callable[[], None]
+    ready: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 class World:
@@ -21,7 +28,7 @@ class World:
     def clock(self) -> float:
         return self.now
 
-    def side(self, name: str, *seconds: float) -> Callable[[], None]:
+    def side(self, name: str, *seconds: float) -> Timed:
         """A side whose calls take the seconds given, one after the other, and then the last for ever."""
         left = list(seconds)
 
@@ -29,7 +36,7 @@ class World:
             self.called += name
             self.now += (left.pop(0) if len(left) > 1 else left[0]) * (1 + self.drift * self.now)
 
-        return run
+        return Timed(run)
 
 
 def test_the_interval_is_made_of_order_statistics():
@@ -109,6 +116,30 @@ def test_a_machine_that_slows_down_does_not_change_the_ratio():
     assert interval(ratios).median == pytest.approx(2.0, rel=0.002)
 
 
+def test_what_a_side_needs_is_open_only_while_it_runs_and_costs_nothing():
+    world, open_now = World(), False
+
+    @contextmanager
+    def ready() -> Iterator[None]:
+        nonlocal open_now
+        world.now += 1000.0
+        open_now = True
+        yield
+        open_now = False
+        world.now += 1000.0
+
+    def ours() -> None:
+        assert open_now
+        world.now += 1.0
+
+    def theirs() -> None:
+        assert not open_now
+        world.now += 2.0
+
+    pairs = alternate(Timed(ours, ready), Timed(theirs), 0.0, world.clock)
+    assert (set(pairs.ours), set(pairs.theirs)) == ({1.0}, {2.0})
+
+
 def test_python_collects_no_garbage_while_the_clock_runs():
     world, seen = World(), set()
 
@@ -119,9 +150,9 @@ def test_python_collects_no_garbage_while_the_clock_runs():
     def broken() -> None:
         raise ValueError
 
-    alternate(side, side, 0.0, world.clock)
+    alternate(Timed(side), Timed(side), 0.0, world.clock)
     assert seen == {False}
     assert gc.isenabled()
     with pytest.raises(ValueError):  # noqa: PT011
-        alternate(broken, side, 0.0, world.clock)
+        alternate(Timed(broken), Timed(side), 0.0, world.clock)
     assert gc.isenabled()

@@ -232,8 +232,9 @@ def test_the_table_says_all_of_it_in_eighty_columns():
     out = text(result)
     assert max(map(len, out.splitlines())) <= 80
     assert "…" not in out
-    assert "Made Up 3000: Linux x86_64, 2 cores, load 0.5\n2 threads; torch 2, rekur 0" in out
-    assert "products at most 200 GFLOP/s; reading, GB/s: 100 (1 MiB)" in out
+    assert "Made Up 3000: Linux x86_64, 2 cores\n2 threads; torch 2, rekur 0\n" in out
+    assert "products: 200 GFLOP/s; reading 1 MiB: 100 GB/s\n" in out
+    assert "other work" not in out
     assert " ".join(out.split()).count("1 ms torch 800 µs 0.80 0.79–0.81 slower 20%") == 1
     assert out.count("slower") == 2  # that row, and the column of losses
     line = next(line for line in out.splitlines() if line.startswith("LSTM training") and "40" in line)
@@ -268,6 +269,11 @@ def test_a_row_without_a_peer_and_one_of_memory():
 
 def test_nothing_measured_is_said_without_tables():
     assert text(Result(dict(MACHINE))).count("\n") == 3
+
+
+def test_a_busy_machine_is_a_warning():
+    out = text(Result(MACHINE | {"load": 1.7}))
+    assert "other work was going on when this began (load 1.7): trust no figure" in out
 
 
 @pytest.mark.parametrize(("kind", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])

@@ -57,7 +57,7 @@ def _race(point: Point, peers: Mapping[str, Peer], result: Result, floor: Floor,
             with _noted(result, point, name):
                 theirs = peer.side(problem)
                 apart = check(results, theirs.results(), peer.tolerance)
-                pairs = alternate(ours.run, theirs.run, seconds)
+                pairs = alternate(ours, theirs, seconds)
                 result.rows.append(
                     Row(
                         point, name, "seconds", pairs.ours, pairs.theirs, problem.fill if name == "dense" else 1.0,

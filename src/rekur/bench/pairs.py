@@ -6,9 +6,10 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import Protocol
 
 from rekur.errors import OptionError
 
@@ -59,6 +60,18 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
+class Timed(Protocol):
+    """Something that can be timed."""
+
+    @property
+    def run(self) -> Callable[[], object]:
+        """One call of it."""
+
+    @property
+    def ready(self) -> Callable[[], AbstractContextManager[object]]:
+        """What must be open around calls; the clock stands while it opens and closes."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Seconds a call, of two sides in turn; the i-th of both make a pair."""
@@ -67,9 +80,7 @@ class Pairs:
     theirs: tuple[float, ...]
 
 
-def alternate(
-    ours: Callable[[], object], theirs: Callable[[], object], seconds: float, clock: Clock = time.perf_counter
-) -> Pairs:
+def alternate(ours: Timed, theirs: Timed, seconds: float, clock: Clock = time.perf_counter) -> Pairs:
     """Time two sides in alternating pairs for about `seconds`, but 7 pairs at least and 31 at most.
 
     Each takes the first place in every other pair. A sample is as many calls as last 5 ms. The first calls warm up
@@ -88,16 +99,18 @@ def alternate(
     return Pairs(tuple(found[0]), tuple(found[1]))
 
 
-def _calls(side: Callable[[], object], clock: Clock) -> int:
-    side()
+def _calls(side: Timed, clock: Clock) -> int:
+    _sample(side, 1, clock)
     return max(1, math.ceil(SAMPLE / max(_sample(side, 1, clock), 1e-9)))
 
 
-def _sample(side: Callable[[], object], calls: int, clock: Clock) -> float:
-    start = clock()
-    for _ in range(calls):
-        side()
-    return rounded((clock() - start) / calls)
+def _sample(side: Timed, calls: int, clock: Clock) -> float:
+    run = side.run
+    with side.ready():
+        start = clock()
+        for _ in range(calls):
+            run()
+        return rounded((clock() - start) / calls)
 
 
 def rounded(value: float) -> float:

@@ -70,7 +70,7 @@ def _single() -> list[Point]:
     return [
         Point("share", "lstm", "training", 512, 64, 100),
         Point("step", "lstm", "inference", 512, 1, 1),
-        Point("sample", "lstm", "inference", 512, 1, 64),
+        Point("sample", "lstm", "inference", 512, 1, 256),
         Point("compile", "lstm", "training", 64, 1, 1),
         Point("compile", "own", "training", 64, 1, 1),
         Point("memory", "lstm", "training", 512, 64, 100),

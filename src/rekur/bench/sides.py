@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +24,8 @@ class Side(NamedTuple):
     run: Callable[[], Any]
     results: Callable[[], Named]
     """What a run computes, by the same names on both sides"""
+    ready: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What must be open while it runs, but not while the other side does"""
 
 
 def check(ours: Named, theirs: Named, tolerance: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from rekur.bench.layers import BACKEND, filled, recurrent
 from rekur.bench.peers.torch_layers import torch_module
 from rekur.bench.problem import Problem
-from rekur.bench.sides import Side
+from rekur.bench.sides import Named, Side
 from rekur.cells import lstm
 from rekur.nn import Plan, SequenceModel, sample, torch_layer
 
@@ -22,8 +23,23 @@ _CHECKED = 8  # steps whose results are compared
 
 
 def our_step(problem: Problem) -> Side:
-    """`Recurrent.step`, its state handed from call to call."""
-    return _steps(problem, recurrent(problem).step)
+    """`Recurrent.step` of a prepared layer, its state handed from call to call."""
+    stack = recurrent(problem)
+    side = _steps(problem, stack.step)
+
+    @contextmanager
+    def ready() -> Iterator[None]:
+        """Prepared, and the weights laid out by a first step; outside of it no thread of ours spins."""
+        with stack.prepared():
+            for _ in range(2):  # the first has no state yet
+                side.run()
+            yield
+
+    def results() -> Named:
+        with ready():
+            return side.results()
+
+    return Side(side.run, results, ready)
 
 
 def torch_step(problem: Problem) -> Side:

@@ -28,6 +28,7 @@ _PARTS = {
     "growth": ", memory added",
 }
 _COLUMNS = {":": 14, "rekur": 8, "peer:": 7, "peer's": 8, "ratio": 6, "95 %": 13, " :": 6, "floor": 5}
+_BUSY = 1.0  # load, which also remembers what ended a minute ago
 _STYLES = {"slower": "bold red", "even": "yellow", "faster": "green"}
 
 
@@ -45,12 +46,17 @@ def show(result: Result, console: Console) -> None:
 
 def _machine(result: Result) -> Text:
     m = result.machine
-    reading = ", ".join(f"{float(v) / 1e9:.0f} ({int(k) >> 20} MiB)" for k, v in m["reading bytes/s"].items())
-    return Text(
-        f"{m['processor']}: {m['machine']}, load {m.get('load', 'unknown')}\n"
-        f"{m['threads']} thread{'s' * (m['threads'] != 1)}; torch {m['torch']}, rekur {m['rekur']}\n"
-        f"products at most {m['product FLOP/s'] / 1e9:.0f} GFLOP/s; reading, GB/s: {reading}"
-    )
+    sizes = ", ".join(str(int(size) >> 20) for size in m["reading bytes/s"])
+    rates = ", ".join(f"{rate / 1e9:.0f}" for rate in m["reading bytes/s"].values())
+    lines = [
+        f"{m['processor']}: {m['machine']}",
+        f"{m['threads']} thread{'s' * (m['threads'] != 1)}; torch {m['torch']}, rekur {m['rekur']}",
+        f"products: {m['product FLOP/s'] / 1e9:.0f} GFLOP/s; reading {sizes} MiB: {rates} GB/s",
+    ]
+    text = Text("\n".join(lines))
+    if m.get("load", 0) > _BUSY:
+        text.append(f"\nother work was going on when this began (load {m['load']}): trust no figure", "bold red")
+    return text
 
 
 def _table(*columns: str) -> Table:
