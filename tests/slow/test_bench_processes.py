@@ -1,6 +1,7 @@
 """The parts of rekur bench that start processes or compilers."""
 
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch):
         fresh.memory(Point("memory", "lstm", "training", 8, 1, 1), "ours")
 
 
+@pytest.mark.skipif(not which("g++"), reason="torch's compiler needs one of C++")
 @pytest.mark.filterwarnings("default")  # torch's compiler has its own
 @pytest.mark.parametrize("name", ["compile", "scan"])
 def test_torchs_compiler_computes_what_rekur_does(name: str):

@@ -53,6 +53,8 @@ def test_one_point_is_measured_shown_kept_and_drawn(tmp_path: Path, capsys: Capt
         (["--peers", "jox"], "no peer 'jox'; did you mean 'jax'"),
         (["--threads", "0"], "threads is 0; it must be 1 or more"),
         (["--plot", "bench.gif"], "a plot's file ends in .png, .svg, .pdf"),
+        (["--plot", "nowhere/bench.png"], "there is no folder 'nowhere' to put the plot in"),
+        (["--show", "bench.json", "--full"], "--show measures nothing: beside it there can only be --plot"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_measured(options: list[str], said: str, capsys: Capture):
@@ -65,6 +67,14 @@ def test_what_makes_no_sense_is_said_before_anything_is_measured(options: list[s
 def test_a_file_that_is_no_result_is_an_error(tmp_path: Path, capsys: Capture):
     assert main(["bench", "--show", str(tmp_path / "nowhere.json")]) == 1
     assert "nowhere.json holds no results of rekur bench" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_said_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+):
+    monkeypatch.setattr(bench, "measure", None)
+    assert main(["bench", "--json", str(tmp_path / "nowhere" / "bench.json")]) == 1
+    assert "nowhere/bench.json: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_mismatch_makes_the_command_fail(monkeypatch: pytest.MonkeyPatch, capsys: Capture):

@@ -24,6 +24,8 @@ def check_plot(path: Path) -> None:
     """OptionError where a plot cannot be drawn there: said before an hour of measuring, not after."""
     if path.suffix not in _KINDS:
         raise OptionError(f"{str(path)!r}: a plot's file ends in {', '.join(_KINDS)}")
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {str(path.parent)!r} to put the plot in")
     try:
         import matplotlib  # noqa: F401
     except ImportError:

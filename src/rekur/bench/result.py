@@ -98,12 +98,15 @@ class Result:
     failures: list[Failure] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """As JSON with a row a line, put in place whole."""
+        """As JSON with a row a line, put in place whole; DataError where it cannot be."""
         rows = ",\n".join(json.dumps(row.to_json()) for row in self.rows)
         rest = {"version": VERSION, "machine": self.machine, "failures": [asdict(f) for f in self.failures]}
         beside = path.with_name(f".{path.name}.part")
-        beside.write_text(json.dumps(rest)[:-1] + f', "rows": [\n{rows}\n]}}\n', encoding="utf-8")
-        beside.replace(path)
+        try:
+            beside.write_text(json.dumps(rest)[:-1] + f', "rows": [\n{rows}\n]}}\n', encoding="utf-8")
+            beside.replace(path)
+        except OSError as e:
+            raise DataError(f"the results cannot be written to {path}: {e.strerror}") from e
 
     @classmethod
     def read(cls, path: Path) -> Result:

@@ -45,6 +45,8 @@ def run(arguments: list[str]) -> int:
     options = parse(BenchOptions, "bench", arguments)
     if options.threads is not None and options.threads < 1:
         raise OptionError(f"threads is {options.threads}; it must be 1 or more")
+    if options.show and options != BenchOptions(show=options.show, plot=options.plot):
+        raise OptionError("--show measures nothing: beside it there can only be --plot")
     from rich.console import Console
 
     from rekur.bench import Result
@@ -53,15 +55,11 @@ def run(arguments: list[str]) -> int:
 
     if options.plot:
         check_plot(options.plot)
-    code = 0
-    if options.show:
-        result = Result.read(options.show)
-    else:
-        result, code = _measure(options)
+    result, code = (Result.read(options.show), 0) if options.show else _measure(options)
     show(result, Console())
     if options.plot:
         draw(result, options.plot)
-    return code or bool(result.failures)
+    return code or int(bool(result.failures))
 
 
 def _measure(options: BenchOptions) -> "tuple[Result, int]":
@@ -78,6 +76,8 @@ def _measure(options: BenchOptions) -> "tuple[Result, int]":
         torch.set_num_threads(options.threads)
     floor = measure_floor()
     result = Result(machine(floor))
+    if options.json:
+        result.write(options.json)  # an hour later is too late to find that it cannot be
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(points[0].name, total=len(points))
