@@ -71,7 +71,7 @@ class Case:
         lengths = torch.tensor([self.steps] * self.batch if self.lengths is None else [*self.lengths])
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "live", torch.arange(self.steps) < lengths[:, None])
-        object.__setattr__(self, "reset", torch.rand(series, generator=draw) < 0.3 if self.resets else None)
+        object.__setattr__(self, "reset", torch.rand(series, generator=draw) < 0.4 if self.resets else None)
 
     def __str__(self) -> str:
         asked = [f"lengths {[*self.lengths]}"] if self.lengths is not None else []

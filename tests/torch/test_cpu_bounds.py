@@ -1,0 +1,148 @@
+"""Whole scans of the compiled backend in memory that is poisoned: no margin is touched, nothing is read unwritten.
+
+This module is also a program, which runs scans whose arrays end where they may not be touched.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rekur.cells import find
+from rekur.run.cpu import kernel
+from rekur.run.cpu.frame import Frame
+from rekur.run.cpu.kernel import Compiled
+from rekur.run.cpu.target import AVX2, Target, host
+from tests.compare import Named
+from tests.torch.cpu_cases import Case, compile_for, results, same
+from tests.torch.guard_pages import alone, inside
+from tests.torch.test_cpu_random import case as random_case
+
+SIZES = {"I": 5, "P": 3, "A": 4, "D": 6, "S": 3}
+MARGIN = 333  # odd, so that what lies between is not aligned as torch aligns memory
+POISON = 0x7FC0BEEF  # a NaN that no operation makes
+
+
+class Memory:
+    """Stands for `torch` in the module that makes the arrays of a call."""
+
+    def __init__(self, place: Any) -> None:
+        self.place, self.count = place, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def empty(self, *shape: Any) -> Tensor:
+        return self._made(torch.full(torch.empty(*shape).shape, torch.nan))
+
+    def zeros(self, *shape: Any, **options: Any) -> Tensor:
+        return torch.zeros(*shape, **options) if options else self._made(torch.zeros(*shape))
+
+    def _made(self, v: Tensor) -> Tensor:
+        self.count += 1
+        return self.place(v)  # type: ignore[no-any-return]
+
+
+class Margins:
+    """Memory with poison before and after it."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Tensor] = []
+
+    def __call__(self, v: Tensor) -> Tensor:
+        block = torch.full((v.numel() + 2 * MARGIN,), POISON, dtype=torch.int32).view(torch.float32)
+        self.blocks.append(block)
+        return block[MARGIN : MARGIN + v.numel()].view(v.shape).copy_(v)
+
+    def touched(self) -> int:
+        """How many arrays were left."""
+        return sum(
+            bool((b.view(torch.int32)[[*range(MARGIN), *range(-MARGIN, 0)]] != POISON).any()) for b in self.blocks
+        )
+
+
+def cases() -> list[Case]:
+    sizes = {"lstm": 17, "gru": 7, "layer-norm-lstm": 33, "attend": 64}
+    out = []
+    for k, (name, h) in enumerate(sizes.items()):
+        graph = find(name).graph
+        out.append(Case(graph, {**SIZES, "H": h}, 3, 6, (6, 0, 4), k % 2 == 0, k > 1, seed=k))
+        out.append(Case(graph, {**SIZES, "H": h}, 130, 5, seed=k))  # in two chunks of steps
+    return [*out, *map(random_case, (3, 11))]
+
+
+@pytest.fixture(scope="module")
+def plain() -> list[tuple[Case, Named]]:
+    return [(one, results(one)) for one in cases()]
+
+
+def test_margins_and_uninitialised_memory(plain: list[tuple[Case, Named]], monkeypatch: pytest.MonkeyPatch):
+    for one, want in plain:
+        margins = Margins()
+        memory = Memory(margins)
+        monkeypatch.setattr(kernel, "torch", memory)
+        got = results(one)
+        assert memory.count > 10
+        assert same(got, want) == set(), one
+        assert margins.touched() == 0, one
+
+
+def test_a_write_beyond_an_array_is_found(monkeypatch: pytest.MonkeyPatch):
+    margins = Margins()
+    monkeypatch.setattr(kernel, "torch", Memory(margins))
+    monkeypatch.setattr(Frame, "pad", lambda self, axis: self.sizes[axis])
+    results(Case(find("gru").graph, {"I": 2, "H": 3}, 4, 3))
+    assert margins.touched() > 0
+
+
+def test_reading_what_was_not_written_is_found(monkeypatch: pytest.MonkeyPatch):
+    one = Case(find("gru").graph, {"I": 2, "H": 3}, 4, 3, resets=True)
+    want = results(one)
+    compile_for(monkeypatch, host())
+    monkeypatch.setattr(kernel, "torch", Memory(torch.clone))
+    assert same(results(one), want) == set()
+    once = Compiled.frame
+
+    def without_clearing(self: Compiled, *args: Any) -> Frame:
+        self.code.cleared.clear()
+        return once(self, *args)
+
+    monkeypatch.setattr(Compiled, "frame", without_clearing)
+    assert "gradient of initial h" in same(results(one), want)
+
+
+def test_between_pages_that_cannot_be_touched():
+    done = alone("tests.torch.test_cpu_bounds", *TARGETS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+TARGETS = {"host": host(), "avx2": AVX2, "narrow": Target("x86-64", "", 4, 16)}
+
+
+def main(targets: list[str]) -> int:
+    """Everything that the code is given or makes lies in such memory, and the results are the same bits."""
+    torch.set_num_threads(1)
+    wrong = []
+    for name in targets:
+        with pytest.MonkeyPatch.context() as patch:
+            compile_for(patch, TARGETS[name])
+            for one in cases() if name == "host" else cases()[4:5]:
+                want = results(one)
+                for at_end in (True, False):
+                    place = partial(inside, at_end=at_end)
+                    for named in one.values.values():
+                        named |= {k: place(v) for k, v in named.items()}
+                    patch.setattr(kernel, "torch", Memory(place))
+                    wrong += [f"{name}: {one}: {k}" for k in same(results(one), want)]
+                    patch.setattr(kernel, "torch", torch)
+    print(*wrong, sep="\n", end="")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
