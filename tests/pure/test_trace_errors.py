@@ -270,7 +270,7 @@ def reads_a_number(x, h):
     return affine("a", 3.0)  # here
 
 
-@wrong("affine 'a': siz='P' is not a value of the step, nor an option")
+@wrong("affine 'a': siz='P' is not a value of the step, nor an option; did you mean 'size'?")
 def misspelt_option(x, h):
     return affine("a", x, siz="P")  # here
 

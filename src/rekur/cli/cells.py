@@ -14,7 +14,7 @@ from rekur.graph import equations
 class CellsOptions:
     """List the recurrent cells, or show one: its equations and where it comes from."""
 
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = ""
     """A cell of the list, or one of your own: my_cells.py:name."""
 
 

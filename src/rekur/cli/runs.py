@@ -16,7 +16,7 @@ from rekur.train.runs import RunRow, list_runs
 class RunsOptions:
     """List the runs in a folder with their results."""
 
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")] = Path("runs")
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[ROOT]")] = Path("runs")
     """The folder of runs."""
 
 

@@ -171,7 +171,7 @@ class Vocabulary:
         more = f" and {len(codes) - 5} more" if len(codes) > 5 else ""
         return (
             f"{shown}{more} not among the {len(self)} {self.unit} of the vocabulary; leave them out of the text, "
-            "or encode with unseen='skip'"
+            "or say what becomes of them: unseen 'skip' or 'unknown'"
         )
 
 

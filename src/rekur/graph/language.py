@@ -50,7 +50,8 @@ def affine(
         operands[own] = v
     for key, value in computed.items():
         if not isinstance(value, Node):
-            raise CellError(f"affine {name!r}: {key}={value!r} is not a value of the step, nor an option")
+            near = suggest(key, ("size", "bias", "init", "tie"))
+            raise CellError(f"affine {name!r}: {key}={value!r} is not a value of the step, nor an option{near}")
         if key in operands:
             raise CellError(f"affine {name!r} reads {key!r} twice")
         operands[key] = value

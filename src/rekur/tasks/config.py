@@ -56,7 +56,7 @@ class NetworkConfig:
     sizes: Annotated[dict[str, int], arg(metavar="AXIS INT …", help_behavior_hint="")] = field(default_factory=dict)
     """Sizes of further axes that the cell has, as: --sizes P 64."""
     backend: Annotated[str, arg(metavar="NAME")] = "auto"
-    """How the cell runs: auto, fused or reference."""
+    """How the cell runs: auto, cpu, fused or reference."""
 
 
 @dataclass(frozen=True)

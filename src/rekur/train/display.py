@@ -123,9 +123,10 @@ def open_display(folder: RunFolder, stream: TextIO | None = None) -> Display:
 def headline(start: Mapping[str, Any], folder: RunFolder) -> str:
     """What a run is, from its `start` event."""
     backend = f", {printable(start['backend'])}" if start.get("backend") else ""
+    threads = f"{start['threads']} thread" + ("" if start["threads"] == 1 else "s")
     whence = f"going on from step {start['resume']}" if start.get("resume") is not None else "from the start"
     return (
-        f"{start['task']}: {start['parameters']:,} parameters{backend}, {start['threads']} threads\n"
+        f"{start['task']}: {start['parameters']:,} parameters{backend}, {threads}\n"
         f"{start['total']:,} steps ({start['chunks']:,} an epoch), {whence}, kept in {folder.path}"
     )
 
