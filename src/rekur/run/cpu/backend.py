@@ -32,13 +32,9 @@ class Cpu:
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
 
     def refuses_call(self, call: Call) -> str | None:
-        """Floats on the CPU, rows without gaps, a memory without dead positions."""
+        """Floats on the CPU, a memory without dead positions."""
         if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
             return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        if len(call.lead) > 1:
-            return "it knows no lattice"
-        if call.live is not None and call.lengths is None:
-            return "it knows lengths, not masks with gaps"
         if call.memory:
             return "it knows no memory with dead positions"
         return None
@@ -77,14 +73,17 @@ class Cpu:
 def _outside(code: Compiled, call: Call) -> dict[str, Tensor]:
     """What depends on weights and constants alone, by torch, which knows its gradient."""
     wanted = code.parts.outside
+    flat = {k: v.flatten(0, len(call.lead) - 1) for k, v in call.constants.items()}
     given = {
-        n: (call.params if n.op == "parameter" else call.constants)[n.leaf.name]
+        n: (call.params if n.op == "parameter" else flat)[n.leaf.name]
         for n in walk(wanted.values())
         if n.op in ("parameter", "constant")
     }
     values = evaluate(wanted.values(), given, Context(call.sizes, call.like))
     out = {}
     for name, n in wanted.items():
-        per_row = name.startswith("hoisted.") and values[n].dim() == len(n.axes)
-        out[name] = values[n].expand(call.lead[0], *values[n].shape) if per_row else values[n]
+        v, shape = values[n], (*call.lead, *(call.sizes[a] for a in n.axes))
+        if name.startswith("hoisted."):  # a row each, even where all share it
+            v = v.expand(shape) if v.dim() == len(n.axes) else v.reshape(shape)
+        out[name] = v
     return out

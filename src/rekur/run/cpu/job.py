@@ -60,8 +60,10 @@ class Job:
     @classmethod
     def of(cls, code: Compiled, call: Call, outside: tuple[str, ...]) -> Job:
         """The job of a call."""
-        order = order_of(call.lead[0], call.steps, call.lengths, call.reverse, call.reset, code.constants_in_time)
-        work = call.lead[0] * call.steps * sum(p.numel() for p in call.params.values())
+        order = order_of(
+            call.lead, call.steps, call.lengths, call.live, call.reverse, call.reset, code.constants_in_time
+        )
+        work = order.batch * call.steps * sum(p.numel() for p in call.params.values())
         threads = 1 if work < _SMALL else torch.get_num_threads()
         return cls(code, call, Operands.of(call), outside, order, threads)
 

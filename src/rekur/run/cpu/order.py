@@ -1,7 +1,8 @@
-"""The order in which a kernel has rows and times: longest row first, and each row's own first step at time 0."""
+"""The order in which a kernel has rows and times: longest row first, and each row's first live step at time 0."""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -12,74 +13,108 @@ CHUNK = 512  # rows of the way back whose gradients are kept at a time
 
 
 class Order:
-    """Public `(B, T, …)` and inner `(T · B, …)` arrays, and what the code asks about time.
+    """Public `(B, T, *lattice, …)` and inner `(T · rows, …)` arrays, and what the code asks about time.
 
-    Rows are sorted by length, so the live ones of a step are the first; a reversed layer begins with the last
-    real step of each row.
+    A row is a sequence: of the batch, or of a lattice's site. Rows are sorted by how many live steps they have,
+    so the live ones of a step are the first. Each begins with its first live step and has no gaps, for a step
+    that is not live changes nothing; a reversed layer begins with the last.
     """
 
     def __init__(
-        self, batch: int, steps: int, lengths: Tensor | None, reverse: bool, reset: Tensor | None, by_row: bool
+        self,
+        lead: tuple[int, ...],
+        steps: int,
+        lengths: Tensor | None,
+        live: Tensor | None,
+        reverse: bool,
+        reset: Tensor | None,
+        by_row: bool,
     ) -> None:
-        self.batch, self.steps, self.lengths, self.reverse = batch, steps, lengths, reverse
+        self.lead, self.steps, self.reverse = lead, steps, reverse
+        self.batch = math.prod(lead)
         self.rows: Tensor | None = None
         self.lasting = False  # whether it is kept for calls that are alike
-        if lengths is None:
-            self.active = torch.full((steps,), batch, dtype=torch.int64)
+        self.times: Tensor | None = None
+        """`(rows, T)`: the time of each step of work; None where that is as it is, or is turned round"""
+        if lengths is None and live is None:
+            self.active = torch.full((steps,), self.batch, dtype=torch.int64)
         else:
-            self.sorted, self.rows = lengths.sort(descending=True, stable=True)
-            self.active = (self.sorted[None] > torch.arange(steps)[:, None]).sum(1)
-        self.chunk = max(1, min(steps, CHUNK // batch))
+            self._sort(lengths, live)
+        self.chunk = max(1, min(steps, CHUNK // self.batch))
         self.chunks = -(-steps // self.chunk)
         self.reset = None if reset is None else self._inner_reset(reset)
-        self._cut(by_row or lengths is not None, steps if by_row else SEGMENT)
+        self._cut(by_row or self.rows is not None, steps if by_row else SEGMENT)
+
+    def _sort(self, lengths: Tensor | None, live: Tensor | None) -> None:
+        """From lengths `(B,)`, or from a mask that may have gaps."""
+        if lengths is not None:
+            counts = lengths.repeat_interleave(self.batch // self.lead[0])
+        else:
+            assert live is not None
+            live = self._by_row(live)
+            counts = live.sum(1)
+        self.sorted, self.rows = counts.sort(descending=True, stable=True)
+        t = torch.arange(self.steps)
+        self.active = (self.sorted[None] > t[:, None]).sum(1)
+        if self.reverse:
+            mirrored = self.sorted[:, None] - 1 - t
+            self.times = torch.where(mirrored >= 0, mirrored, t)
+        if lengths is None and live is not None:
+            met = (~live[self.rows]).to(torch.uint8).argsort(dim=1, stable=True)  # the live ones, then the others
+            self.times = met if self.times is None else met.gather(1, self.times)
 
     # ---- between the two orders
 
     def inward(self, v: Tensor) -> Tensor:
-        """`(B, T, …)` -> `(T, B, …)`"""
-        return self._times(v if self.rows is None else v[self.rows]).transpose(0, 1)
+        """`(B, T, *lattice, …)` -> `(T, rows, …)`"""
+        v = self._by_row(v)
+        if self.rows is None:
+            v = v.flip(1) if self.reverse else v
+        else:
+            v = v[self.rows] if self.times is None else v[self.rows[:, None], self.times]
+        return v.transpose(0, 1)
 
     def outward(self, v: Tensor) -> Tensor:
-        """`(T, B, …)` -> `(B, T, …)`, zero where a row is not live."""
-        v = self._times(v.transpose(0, 1))
-        if self.rows is None:
-            return v.clone(memory_format=torch.contiguous_format)  # never the memory that is kept
-        live = torch.arange(self.steps) < self.sorted[:, None]
-        v = torch.where(live.reshape(*live.shape, *[1] * (v.dim() - 2)), v, 0.0)
-        return torch.empty_like(v).index_copy_(0, self.rows, v)
+        """`(T, rows, …)` -> `(B, T, *lattice, …)`, zero where a row is not live."""
+        v = v.transpose(0, 1)
+        if self.rows is None:  # never the memory that is kept
+            out = v.flip(1).contiguous() if self.reverse else v.clone(memory_format=torch.contiguous_format)
+        else:
+            live = torch.arange(self.steps) < self.sorted[:, None]
+            v = torch.where(live.reshape(*live.shape, *[1] * (v.dim() - 2)), v, 0.0)
+            out = torch.empty_like(v)
+            if self.times is None:
+                out.index_copy_(0, self.rows, v)
+            else:
+                out[self.rows[:, None], self.times] = v
+        if len(self.lead) == 1:
+            return out
+        return out.unflatten(0, self.lead).movedim(2, 1).contiguous()
 
     def batch_in(self, v: Tensor) -> Tensor:
-        """`(B, …)` -> the same in inner order."""
+        """`(B, *lattice, …)` -> the rows in inner order."""
+        v = v.flatten(0, len(self.lead) - 1)
         return v if self.rows is None else v[self.rows]
 
     def batch_out(self, v: Tensor) -> Tensor:
         """The rows of `batch_in` where they were; a copy."""
-        return v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
+        v = v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
+        return v.unflatten(0, self.lead)
 
     def last(self, v: Tensor) -> Tensor:
-        """`(T + 1, B, …)` -> `(B, …)`: what each row holds after its last step, in public order."""
-        if self.rows is None:
-            return v[-1].clone()
-        return self.batch_out(v[self.sorted, torch.arange(self.batch)])
+        """`(T + 1, rows, …)` -> `(B, *lattice, …)`: what each row holds after its last step."""
+        return self.batch_out(v[-1] if self.rows is None else v[self.sorted, torch.arange(self.batch)])
 
-    def _times(self, v: Tensor) -> Tensor:
-        """Rows in inner order, `(B, T, …)`: each one's steps in the order of work, or back again."""
-        if not self.reverse:
-            return v
-        if self.rows is None:
-            return v.flip(1)
-        t = torch.arange(self.steps)
-        mirrored = self.sorted[:, None] - 1 - t
-        return v[torch.arange(self.batch)[:, None], torch.where(mirrored >= 0, mirrored, t)]
+    def _by_row(self, v: Tensor) -> Tensor:
+        """`(B, T, *lattice, …)` -> `(rows, T, …)`"""
+        return v if len(self.lead) == 1 else v.movedim(2, 1).flatten(0, 1)
 
     def _inner_reset(self, reset: Tensor) -> Tensor:
         """Boundaries before a step, in the order of work."""
-        if self.reverse:  # the boundary between t and t + 1 is met before t; there is none after the last real step
-            reset = torch.cat([reset[:, 1:], torch.zeros_like(reset[:, :1])], 1)
-            if self.lengths is not None:
-                reset = reset & (torch.arange(1, self.steps + 1) < self.lengths[:, None])
-        return self.inward(reset).to(torch.uint8).contiguous()
+        inner = self.inward(reset)
+        if self.reverse:  # the boundary before a step in time is met on the way from that step to the next one
+            inner = torch.cat([torch.zeros_like(inner[:1]), inner[:-1]])
+        return inner.to(torch.uint8).contiguous()
 
     # ---- the hoisted part, in segments
 
@@ -109,16 +144,22 @@ class Order:
 
 
 @lru_cache(maxsize=64)
-def _whole(batch: int, steps: int, reverse: bool, by_row: bool) -> Order:
-    order = Order(batch, steps, None, reverse, None, by_row)
+def _whole(lead: tuple[int, ...], steps: int, reverse: bool, by_row: bool) -> Order:
+    order = Order(lead, steps, None, None, reverse, None, by_row)
     order.lasting = True
     return order
 
 
 def order_of(
-    batch: int, steps: int, lengths: Tensor | None, reverse: bool, reset: Tensor | None, by_row: bool
+    lead: tuple[int, ...],
+    steps: int,
+    lengths: Tensor | None,
+    live: Tensor | None,
+    reverse: bool,
+    reset: Tensor | None,
+    by_row: bool,
 ) -> Order:
     """The order of a call; where nothing depends on values, the same as before."""
-    if lengths is None and reset is None:
-        return _whole(batch, steps, reverse, by_row)
-    return Order(batch, steps, lengths, reverse, reset, by_row)
+    if live is None and reset is None:
+        return _whole(lead, steps, reverse, by_row)
+    return Order(lead, steps, lengths, live, reverse, reset, by_row)
