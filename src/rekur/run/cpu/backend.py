@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
 from rekur.run.cpu.stepper import Stepper
+from rekur.run.cpu.ragged import ragged, with_masks
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 
@@ -28,15 +30,18 @@ class Cpu:
     def __init__(self, graph: Graph) -> None:
         if any(n.op == "state" and n.leaf.offset for n in graph.nodes):
             raise BackendError("it reads its neighbours on a lattice")
-        self.text = to_text(graph)
+        self.graph, self.text = graph, to_text(graph)
+        self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
 
     def refuses_call(self, call: Call) -> str | None:
-        """Floats on the CPU, a memory without dead positions."""
+        """Floats on the CPU."""
         if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
             return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        if call.memory:
-            return "it knows no memory with dead positions"
+        try:
+            self._of(call)
+        except BackendError as e:
+            return str(e)
         return None
 
     def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
@@ -48,9 +53,15 @@ class Cpu:
             return Stepper(parse(self.text), self.text, params, sizes, rows)
         except BackendError:
             return None
+    def _of(self, call: Call) -> Cpu:
+        """The code for a call: with masks of its ragged memories, where it has some."""
+        return self._masked(tuple(call.memory)) if call.memory else self
 
     def run(self, call: Call) -> Scan:
         """One call of the forward code; gradients by one call of the backward code."""
+        if call.memory:
+            masked = self._of(call)
+            return masked.run(with_masks(call, masked.graph))
         training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
         states = [a.name for a in call.graph.of("state")]
         asked = {k: f"{SERIES}{k}" if k in states else k for k in (*call.outputs, *call.record) if k != states[0]}

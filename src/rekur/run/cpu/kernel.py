@@ -49,7 +49,7 @@ class Compiled:
         self.code = Code(Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
-        program.forward(self.code, step, time, kept, self.columns)
+        program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
         self.constants_in_time = time is not None and bool(time.of("constant"))
         if step_back is not None:
             program.backward(self.code, self.parts, step_back, time_back, needs, self.columns)

@@ -14,6 +14,7 @@ from rekur.run.cpu.gradients import Share, shares
 from rekur.run.cpu.lower import Pass, Place, lower, primitive
 from rekur.run.cpu.memory import Code, Wanted, late_stores, place
 from rekur.run.cpu.parts import Parts
+from rekur.run.cpu.ragged import MASK
 
 
 def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argument] = ()) -> dict[Node, Place]:
@@ -45,11 +46,15 @@ def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argume
     return out
 
 
-def forward(code: Code, step: Graph, time: Graph | None, kept: frozenset[str], columns: int) -> None:
+def forward(
+    code: Code, step: Graph, time: Graph | None, kept: frozenset[str], ragged: Sequence[str], columns: int
+) -> None:
     """Emit `forward`: for each chunk of steps the hoisted part, then the loop.
 
     `step` and `time` may put out what is saved; the hoisted values that are `kept` stay for the way back.
     """
+    for a in ragged:
+        place(code, f"constant {MASK}{a}", "batch", (a,))  # the way back may read it alone
     if time is not None:
         graph = primitive(time)
         wanted: Wanted = {}
