@@ -28,8 +28,6 @@ class Cpu:
     why = "compiled for this processor"
 
     def __init__(self, graph: Graph) -> None:
-        if any(n.op == "state" and n.leaf.offset for n in graph.nodes):
-            raise BackendError("it reads its neighbours on a lattice")
         self.graph, self.text = graph, to_text(graph)
         self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)

@@ -3,21 +3,85 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+Segment = tuple[int, int, int, int, int]
+"""(m, b, sm, sb, count) of rows that are done together, as blocks are given them"""
+SHARED_ROWS = 16  # fewer than this are done by all threads together
 SEGMENT = 96  # rows of the hoisted part that are done together
 CHUNK = 512  # rows of the way back whose gradients are kept at a time
 
 
 class Order:
-    """Public `(B, T, *lattice, …)` and inner `(T · rows, …)` arrays, and what the code asks about time.
+    """What code asks about time: which rows are live, what is hoisted together, and public arrays in inner order."""
 
-    A row is a sequence: of the batch, or of a lattice's site. Rows are sorted by how many live steps they have,
-    so the live ones of a step are the first. Each begins with its first live step and has no gaps, for a step
-    that is not live changes nothing; a reversed layer begins with the last.
+    active: Tensor
+    """`(T,)`: the live rows of each step are the first so many"""
+    follows: bool
+    """Whether what a step reads of a state is what the step before has left, always"""
+    finals: Tensor | slice
+    """The rows of a state's gradient that the gradient in its last value comes in by"""
+
+    def __init__(self, lead: tuple[int, ...], steps: int, reverse: bool) -> None:
+        self.lead, self.steps, self.reverse = lead, steps, reverse
+        self.batch = math.prod(lead)
+        self.lasting = False  # whether it is kept for calls that are alike
+        self.chunk = max(1, min(steps, CHUNK // self.batch))
+        self.chunks = -(-steps // self.chunk)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The steps of each chunk; the last one in time comes first."""
+        ends = [self.steps - c * self.chunk for c in range(self.chunks)]
+        return [(max(0, t1 - self.chunk), t1) for t1 in ends]
+
+    def tabulate(self, chunks: Sequence[Sequence[Segment]]) -> None:
+        """Keep the segments of the hoisted part, chunk by chunk, where code reads them."""
+        self.segment_rows = max((s[-1] for found in chunks for s in found), default=0)
+        table = torch.tensor([s for found in chunks for s in found], dtype=torch.int64).reshape(-1, 5).T.contiguous()
+        ends = torch.tensor([0, *map(len, chunks)], dtype=torch.int64).cumsum(0)
+        self.segments = {f"segment {k}": table[i] for i, k in enumerate(("m", "b", "sm", "sb", "count"))}
+        self.segments["chunk segments"] = ends
+
+    def tables(self) -> dict[str, Tensor | None]:
+        """Array of integers -> what code reads there."""
+        return {"active": self.active, **self.segments}
+
+    def divided(self, threads: int) -> bool:
+        """Whether all threads share each row, because there are too few to go round."""
+        return threads > 1 and self.batch < SHARED_ROWS
+
+    def inward(self, v: Tensor) -> Tensor:
+        """`(B, T, *lattice, …)` -> `(T, rows, …)`"""
+        raise NotImplementedError
+
+    def outward(self, v: Tensor) -> Tensor:
+        """`(T, rows, …)` -> `(B, T, *lattice, …)`, zero where a row is not live; a copy."""
+        raise NotImplementedError
+
+    def batch_in(self, v: Tensor) -> Tensor:
+        """`(B, *lattice, …)` -> the rows in inner order."""
+        raise NotImplementedError
+
+    def batch_out(self, v: Tensor) -> Tensor:
+        """The rows of `batch_in` where they were; a copy."""
+        raise NotImplementedError
+
+    def last(self, v: Tensor) -> Tensor:
+        """`(T + 1, rows, …)` -> `(B, *lattice, …)`: what each row holds after its last step."""
+        raise NotImplementedError
+
+
+class Rows(Order):
+    """Rows that know nothing of each other: sequences of the batch, or of a lattice's sites.
+
+    They are sorted by how many live steps they have, so the live ones of a step are the first. Each begins with
+    its first live step and has no gaps, for a step that is not live changes nothing; a reversed layer begins with
+    the last.
     """
 
     def __init__(
@@ -30,18 +94,15 @@ class Order:
         reset: Tensor | None,
         by_row: bool,
     ) -> None:
-        self.lead, self.steps, self.reverse = lead, steps, reverse
-        self.batch = math.prod(lead)
+        super().__init__(lead, steps, reverse)
+        self.finals, self.follows = slice(None), reset is None
         self.rows: Tensor | None = None
-        self.lasting = False  # whether it is kept for calls that are alike
         self.times: Tensor | None = None
         """`(rows, T)`: the time of each step of work; None where that is as it is, or is turned round"""
         if lengths is None and live is None:
             self.active = torch.full((steps,), self.batch, dtype=torch.int64)
         else:
             self._sort(lengths, live)
-        self.chunk = max(1, min(steps, CHUNK // self.batch))
-        self.chunks = -(-steps // self.chunk)
         self.reset = None if reset is None else self._inner_reset(reset)
         self._cut(by_row or self.rows is not None, steps if by_row else SEGMENT)
 
@@ -66,7 +127,6 @@ class Order:
     # ---- between the two orders
 
     def inward(self, v: Tensor) -> Tensor:
-        """`(B, T, *lattice, …)` -> `(T, rows, …)`"""
         v = self._by_row(v)
         if self.rows is None:
             v = v.flip(1) if self.reverse else v
@@ -75,7 +135,6 @@ class Order:
         return v.transpose(0, 1)
 
     def outward(self, v: Tensor) -> Tensor:
-        """`(T, rows, …)` -> `(B, T, *lattice, …)`, zero where a row is not live."""
         v = v.transpose(0, 1)
         if self.rows is None:  # never the memory that is kept
             out = v.flip(1).contiguous() if self.reverse else v.clone(memory_format=torch.contiguous_format)
@@ -92,17 +151,14 @@ class Order:
         return out.unflatten(0, self.lead).movedim(2, 1).contiguous()
 
     def batch_in(self, v: Tensor) -> Tensor:
-        """`(B, *lattice, …)` -> the rows in inner order."""
         v = v.flatten(0, len(self.lead) - 1)
         return v if self.rows is None else v[self.rows]
 
     def batch_out(self, v: Tensor) -> Tensor:
-        """The rows of `batch_in` where they were; a copy."""
         v = v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
         return v.unflatten(0, self.lead)
 
     def last(self, v: Tensor) -> Tensor:
-        """`(T + 1, rows, …)` -> `(B, *lattice, …)`: what each row holds after its last step."""
         return self.batch_out(v[-1] if self.rows is None else v[self.sorted, torch.arange(self.batch)])
 
     def _by_row(self, v: Tensor) -> Tensor:
@@ -119,15 +175,10 @@ class Order:
     # ---- the hoisted part, in segments
 
     def _cut(self, by_row: bool, most: int) -> None:
-        """Segments of rows for each chunk, the last one in time first."""
-        spans = []
-        for c in range(self.chunks):
-            t1 = self.steps - c * self.chunk
-            spans.append((max(0, t1 - self.chunk), t1))
-        found: list[tuple[int, int, int, int, int]] = []
-        ends = [0]
         lengths = [self.steps] * self.batch if self.rows is None else self.sorted.tolist()
-        for t0, t1 in spans:
+        chunks: list[list[Segment]] = []
+        for t0, t1 in self.spans:
+            found: list[Segment] = []
             if by_row:
                 for b in range(self.batch):
                     stop = min(t1, lengths[b])
@@ -136,16 +187,16 @@ class Order:
             else:
                 end = t1 * self.batch
                 found += [(m, 0, 1, 0, min(SEGMENT, end - m)) for m in range(t0 * self.batch, end, SEGMENT)]
-            ends.append(len(found))
-        table = torch.tensor(found, dtype=torch.int64).reshape(-1, 5).T.contiguous()
-        self.segments = {f"segment {k}": table[i] for i, k in enumerate(("m", "b", "sm", "sb", "count"))}
-        self.chunk_segments = torch.tensor(ends, dtype=torch.int64)
-        self.segment_rows = most
+            chunks.append(found)
+        self.tabulate(chunks)
+
+    def tables(self) -> dict[str, Tensor | None]:
+        return {**super().tables(), "reset": self.reset}
 
 
 @lru_cache(maxsize=64)
 def _whole(lead: tuple[int, ...], steps: int, reverse: bool, by_row: bool) -> Order:
-    order = Order(lead, steps, None, None, reverse, None, by_row)
+    order = Rows(lead, steps, None, None, reverse, None, by_row)
     order.lasting = True
     return order
 
@@ -162,4 +213,4 @@ def order_of(
     """The order of a call; where nothing depends on values, the same as before."""
     if live is None and reset is None:
         return _whole(lead, steps, reverse, by_row)
-    return Order(lead, steps, lengths, live, reverse, reset, by_row)
+    return Rows(lead, steps, lengths, live, reverse, reset, by_row)
