@@ -15,8 +15,8 @@ from rekur.run.cpu.job import Job, Operands
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
-from rekur.run.cpu.stepper import Stepper
 from rekur.run.cpu.ragged import ragged, with_masks
+from rekur.run.cpu.stepper import Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 
@@ -33,7 +33,7 @@ class Cpu:
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
 
     def refuses_call(self, call: Call) -> str | None:
-        """Floats on the CPU."""
+        """It does float32 on the CPU."""
         if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
             return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
         try:
@@ -51,6 +51,7 @@ class Cpu:
             return Stepper(parse(self.text), self.text, params, sizes, rows)
         except BackendError:
             return None
+
     def _of(self, call: Call) -> Cpu:
         """The code for a call: with masks of its ragged memories, where it has some."""
         return self._masked(tuple(call.memory)) if call.memory else self

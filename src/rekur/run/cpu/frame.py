@@ -73,8 +73,8 @@ class Frame:
         self.zeros = torch.zeros(max(pads, default=1))
         fixed = {"zeros": self.zeros, **o.tables()}
         numbers = {
-            "batch": o.batch, "steps": o.steps, "threads": self.threads, "divided": int(o.divided(self.threads)), "local": local,
-            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch, "laid": 0,
+            "batch": o.batch, "steps": o.steps, "threads": self.threads, "local": local, "laid": 0,
+            "divided": int(o.divided(self.threads)), "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
         }  # fmt: skip
         self.record = np.zeros(len(fields), dtype=np.int64)
         self.pointers: list[tuple[str, int]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,13 +39,14 @@ class Lattice(Order):
         self.active = self.live.sum(1)
         self.sites = (~self.live).to(torch.uint8).argsort(dim=1, stable=True)  # (T, rows): whose site a row is
         self._look_up(None if reset is None else self._in_time(reset), offsets)
-        images = self.live.unflatten(1, lead).sum(2)
+        images = self.live.view(steps, *lead).sum(2)
         self._starts = torch.cat([torch.zeros(steps, 1, dtype=torch.int64), images.cumsum(1)], 1)
         parts = 1 if self.divided(threads) else threads
         self.edges = self._starts[:, [lead[0] * k // parts for k in range(parts + 1)]].contiguous()
         self._cut(threads if by_image else None)
 
     def divided(self, threads: int) -> bool:
+        """An image is one thread's, so there must be enough of them."""
         return threads > self.lead[0]
 
     def _look_up(self, reset: Tensor | None, offsets: Sequence[int]) -> None:
@@ -56,7 +58,7 @@ class Lattice(Order):
         self.finals, before = held[-1], held[:-1]
         if reset is not None:
             before = torch.where(self._boundaries(reset), initial + sites, before)
-        seen = torch.where(self.live.any(0), before, outside).unflatten(1, self.lead)
+        seen = torch.where(self.live.any(0), before, outside).view(self.steps, *self.lead)
         self.sources = {}
         for k in offsets:
             near = torch.full_like(seen, outside)
@@ -87,12 +89,13 @@ class Lattice(Order):
                     found += [(m + r, 0, 1, 0, min(SEGMENT, n - r)) for r in range(0, n, SEGMENT)]
                 else:
                     edges = self._starts[t].tolist()
-                    found += [(m + r, 0, 1, 0, end - r) for r, end in zip(edges, edges[1:], strict=False)]
+                    found += [(m + r, 0, 1, 0, end - r) for r, end in pairwise(edges)]
                     found += [(m, 0, 1, 0, 0)] * (-self.lead[0] % owners)
             chunks.append(found)
         self.tabulate(chunks)
 
     def tables(self) -> dict[str, Tensor | None]:
+        """With where each row reads, whose it is, and which rows are a thread's."""
         return {**super().tables(), **self.sources, "edges": self.edges, "sites": self.sites}
 
     # ---- between the two orders
@@ -103,23 +106,28 @@ class Lattice(Order):
         return v.flip(0) if self.reverse else v
 
     def inward(self, v: Tensor) -> Tensor:
+        """Sort the sites of each step."""
         v = self._in_time(v)
         return v if self.whole else v[torch.arange(self.steps)[:, None], self.sites]
 
     def outward(self, v: Tensor) -> Tensor:
+        """Put them where they were."""
         if not self.whole:
             rows = torch.arange(self.batch) < self.active[:, None]
             v = torch.zeros_like(v, memory_format=torch.contiguous_format).masked_scatter_(
                 self.live.reshape(*self.live.shape, *[1] * (v.dim() - 2)), v[rows]
             )
-        v = (v.flip(0) if self.reverse else v).unflatten(1, self.lead).transpose(0, 1)
+        v = (v.flip(0) if self.reverse else v).reshape(self.steps, *self.lead, *v.shape[2:]).transpose(0, 1)
         return v.clone(memory_format=torch.contiguous_format)
 
     def batch_in(self, v: Tensor) -> Tensor:
+        """Image after image."""
         return v.flatten(0, 1)
 
     def batch_out(self, v: Tensor) -> Tensor:
-        return v[: self.batch].clone().unflatten(0, self.lead)
+        """The first rows of a pool, too: what is handed in."""
+        return v[: self.batch].clone().reshape(*self.lead, *v.shape[1:])
 
     def last(self, v: Tensor) -> Tensor:
-        return v.flatten(0, 1)[self.finals].unflatten(0, self.lead)
+        """After the last live step of each site."""
+        return v.flatten(0, 1)[self.finals].reshape(*self.lead, *v.shape[2:])

@@ -15,8 +15,7 @@ from rekur.graph import EPSILON, Graph, Node, make
 from rekur.graph.rewrite import Rate, rates, rebuild, same
 from rekur.graph.schedule import Sum, schedule
 
-
-Rows = Literal["time", "pool", "chunk", "batch", "site", "local", "shared"]
+RowKind = Literal["time", "pool", "chunk", "batch", "site", "local", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Place:
     """
 
     array: str
-    rows: Rows
+    rows: RowKind
     axes: tuple[str, ...]
     shift: int = 0
 

@@ -9,7 +9,7 @@ from rekur.graph import Node
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.driver import Driver
 from rekur.run.cpu.gradients import Share
-from rekur.run.cpu.lower import Loop, Pass, Place, Product, Rows
+from rekur.run.cpu.lower import Loop, Pass, Place, Product, RowKind
 from rekur.run.cpu.record import Laid, Record
 from rekur.run.cpu.sites import Read, Sites
 
@@ -39,7 +39,7 @@ class Code:
     """Array of the batch -> the pool that it is a part of"""
 
     @property
-    def fixed(self) -> Rows:
+    def fixed(self) -> RowKind:
         """How a row's place in an array over the batch is found."""
         return "site" if self.reads else "batch"
 
@@ -50,7 +50,7 @@ class Code:
         return Driver(self.module, self.record, name, columns)
 
 
-def place(code: Code, array: str, rows: Rows, axes: tuple[str, ...], shift: int = 0) -> Place:
+def place(code: Code, array: str, rows: RowKind, axes: tuple[str, ...], shift: int = 0) -> Place:
     """The place of a value in an array, which is made if it is new; an old one stays where it is."""
     known = code.arrays.setdefault(array, Place(array, rows, axes))
     return Place(array, known.rows, axes, shift)

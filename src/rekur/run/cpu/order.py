@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ SEGMENT = 96  # rows of the hoisted part that are done together
 CHUNK = 512  # rows of the way back whose gradients are kept at a time
 
 
-class Order:
+class Order(ABC):
     """What code asks about time: which rows are live, what is hoisted together, and public arrays in inner order."""
 
     active: Tensor
@@ -55,28 +56,28 @@ class Order:
         """Whether all threads share each row, because there are too few to go round."""
         return threads > 1 and self.batch < SHARED_ROWS
 
+    @abstractmethod
     def inward(self, v: Tensor) -> Tensor:
         """`(B, T, *lattice, …)` -> `(T, rows, …)`"""
-        raise NotImplementedError
 
+    @abstractmethod
     def outward(self, v: Tensor) -> Tensor:
         """`(T, rows, …)` -> `(B, T, *lattice, …)`, zero where a row is not live; a copy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batch_in(self, v: Tensor) -> Tensor:
         """`(B, *lattice, …)` -> the rows in inner order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batch_out(self, v: Tensor) -> Tensor:
         """The rows of `batch_in` where they were; a copy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def last(self, v: Tensor) -> Tensor:
         """`(T + 1, rows, …)` -> `(B, *lattice, …)`: what each row holds after its last step."""
-        raise NotImplementedError
 
 
-class Rows(Order):
+class Sequences(Order):
     """Rows that know nothing of each other: sequences of the batch, or of a lattice's sites.
 
     They are sorted by how many live steps they have, so the live ones of a step are the first. Each begins with
@@ -127,6 +128,7 @@ class Rows(Order):
     # ---- between the two orders
 
     def inward(self, v: Tensor) -> Tensor:
+        """Sort rows, and the steps of each."""
         v = self._by_row(v)
         if self.rows is None:
             v = v.flip(1) if self.reverse else v
@@ -135,6 +137,7 @@ class Rows(Order):
         return v.transpose(0, 1)
 
     def outward(self, v: Tensor) -> Tensor:
+        """Put rows and steps where they were."""
         v = v.transpose(0, 1)
         if self.rows is None:  # never the memory that is kept
             out = v.flip(1).contiguous() if self.reverse else v.clone(memory_format=torch.contiguous_format)
@@ -148,17 +151,20 @@ class Rows(Order):
                 out[self.rows[:, None], self.times] = v
         if len(self.lead) == 1:
             return out
-        return out.unflatten(0, self.lead).movedim(2, 1).contiguous()
+        return out.reshape(*self.lead, *out.shape[1:]).movedim(2, 1).contiguous()
 
     def batch_in(self, v: Tensor) -> Tensor:
+        """Sort rows."""
         v = v.flatten(0, len(self.lead) - 1)
         return v if self.rows is None else v[self.rows]
 
     def batch_out(self, v: Tensor) -> Tensor:
+        """Put rows where they were."""
         v = v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
-        return v.unflatten(0, self.lead)
+        return v.reshape(*self.lead, *v.shape[1:])
 
     def last(self, v: Tensor) -> Tensor:
+        """After as many steps as a row has."""
         return self.batch_out(v[-1] if self.rows is None else v[self.sorted, torch.arange(self.batch)])
 
     def _by_row(self, v: Tensor) -> Tensor:
@@ -191,12 +197,13 @@ class Rows(Order):
         self.tabulate(chunks)
 
     def tables(self) -> dict[str, Tensor | None]:
+        """With the flags of resets."""
         return {**super().tables(), "reset": self.reset}
 
 
 @lru_cache(maxsize=64)
 def _whole(lead: tuple[int, ...], steps: int, reverse: bool, by_row: bool) -> Order:
-    order = Rows(lead, steps, None, None, reverse, None, by_row)
+    order = Sequences(lead, steps, None, None, reverse, None, by_row)
     order.lasting = True
     return order
 
@@ -213,4 +220,4 @@ def order_of(
     """The order of a call; where nothing depends on values, the same as before."""
     if live is None and reset is None:
         return _whole(lead, steps, reverse, by_row)
-    return Rows(lead, steps, lengths, live, reverse, reset, by_row)
+    return Sequences(lead, steps, lengths, live, reverse, reset, by_row)

@@ -10,7 +10,7 @@ from rekur.graph.save import SAVED
 from rekur.run.cpu.drivers import backward_driver, forward_driver
 from rekur.run.cpu.emit import Block
 from rekur.run.cpu.gradients import Share, shares
-from rekur.run.cpu.lower import Pass, Place, Rows, lower, primitive
+from rekur.run.cpu.lower import Pass, Place, RowKind, lower, primitive
 from rekur.run.cpu.memory import Code, Wanted, late_stores, place
 from rekur.run.cpu.parts import Parts
 from rekur.run.cpu.ragged import MASK
@@ -60,7 +60,7 @@ def forward(
         wanted: Wanted = {}
         for k, n in graph.outputs.items():
             name = f"time {k}" if k.startswith("saved.") else k
-            rows: Rows = "time" if k in kept or k.startswith(SAVED) else "chunk"
+            rows: RowKind = "time" if k in kept or k.startswith(SAVED) else "chunk"
             wanted.setdefault(n, []).append(place(code, f"input {name}", rows, n.axes))
         passes, _ = lower(graph, late=False)
         Block(code.module, code.record, "time", passes, _forward_places(code, graph, "time"), wanted, columns)
@@ -118,7 +118,7 @@ def backward(
         elif any(a.name == of for a in states):
             continue
         elif of in {a.name for a in step.of("input")}:
-            kind: Rows = "chunk" if of.startswith("hoisted.") else "time"
+            kind: RowKind = "chunk" if of.startswith("hoisted.") else "time"
             wanted.setdefault(n, []).append(place(code, f"d input {of}", kind, n.axes))
         elif of in {a.name for a in step.of("constant")}:
             wanted_sum(code, places, wanted, of, n)

@@ -1,4 +1,4 @@
-"""Ragged memories: a graph with the dead positions masked in the open, so that kernels need to know nothing of them."""
+"""Ragged memories: a graph with its dead positions masked in the open, so that kernels need to know of none."""
 
 from __future__ import annotations
 

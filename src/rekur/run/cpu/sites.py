@@ -73,9 +73,7 @@ class Sites(Driver):
     def _row(self, array: str, row: str, axes: tuple[str, ...]) -> str:
         return self.f.at(array, self.f.mul(row, self.stride(axes)))
 
-    def _each_read(
-        self, t: str, count: str, pools: str, body: Callable[[Read, str, str, str], None]
-    ) -> None:
+    def _each_read(self, t: str, count: str, pools: str, body: Callable[[Read, str, str, str], None]) -> None:
         """body(read, pool, row of the pool, row of the arrays over time) for all reads of this thread's rows."""
         start = self.f.mul(t, self.batch)
 
