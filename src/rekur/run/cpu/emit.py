@@ -36,7 +36,9 @@ class Block(Rows):
         super().__init__(module, record, name, places, columns)
         stored = in_memory(passes, wanted)
         made = dict.fromkeys(n for one in passes for n in _results(one))
-        self.places |= {node: wanted[node][0] for node in made if node in wanted}
+        in_line = {one.result for one in passes if isinstance(one, Product)}
+        direct = {n: wanted[n][0] for n in made if n in wanted}
+        self.places |= {n: p for n, p in direct.items() if p.rows != "site" or n not in in_line}
         for i, node in enumerate(n for n in made if n in stored and n not in self.places):
             self.places[node] = Place(record.local(f"{name}.{i}", node.axes), "local", node.axes)
         nodes = [*wanted, *(n for one in passes for n in _nodes(one))]

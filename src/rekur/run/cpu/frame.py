@@ -83,6 +83,7 @@ class Frame:
             kind, _, rest = name.partition(" ")
             if kind == "array" and rest in fixed:
                 v = fixed[rest]
+                assert v is None or v.is_contiguous(), rest
                 self.record[i] = 0 if v is None else v.data_ptr()
             elif kind == "array" and i not in self.locals:
                 self.pointers.append((rest, i))

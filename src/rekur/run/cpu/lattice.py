@@ -37,7 +37,8 @@ class Lattice(Order):
         self.whole, self.follows = live is None, False
         self.live = torch.ones(steps, self.batch, dtype=torch.bool) if live is None else self._in_time(live)
         self.active = self.live.sum(1)
-        self.sites = (~self.live).to(torch.uint8).argsort(dim=1, stable=True)  # (T, rows): whose site a row is
+        order = (~self.live).to(torch.uint8).argsort(dim=1, stable=True)
+        self.sites = order.contiguous()  # (T, rows): whose site a row is
         self._look_up(None if reset is None else self._in_time(reset), offsets)
         images = self.live.view(steps, *lead).sum(2)
         self._starts = torch.cat([torch.zeros(steps, 1, dtype=torch.int64), images.cumsum(1)], 1)
@@ -65,7 +66,7 @@ class Lattice(Order):
             width = self.lead[1] - abs(k)
             if width > 0:
                 near.narrow(2, max(0, -k), width).copy_(seen.narrow(2, max(0, k), width))
-            self.sources[f"source {k}"] = near.flatten(1).gather(1, self.sites)
+            self.sources[f"source {k}"] = near.flatten(1).gather(1, self.sites).contiguous()
 
     def _boundaries(self, reset: Tensor) -> Tensor:
         """Where a site starts anew before a step. Backwards, the boundary before a live step is met at the one

@@ -114,7 +114,7 @@ def backward(
     for k, n in graph.outputs.items():
         of = k.removeprefix("d.")
         if any(r.name == of for r in code.reads):
-            wanted.setdefault(n, []).append(place(code, f"d before {of}", "batch", n.axes))
+            wanted.setdefault(n, []).append(place(code, f"d before {of}", "site", n.axes))
         elif any(a.name == of for a in states):
             continue
         elif of in {a.name for a in step.of("input")}:

@@ -57,13 +57,11 @@ class Sites(Driver):
     def hand_back(self, t: str, count: str, states: Sequence[Argument]) -> None:
         """Add the gradients in what the step has read to those in the pools; what lies outside has none."""
         f = self.f
-        outside = f.mul(self.batch, f.add(self.steps, "2"))
+        outside, sites = f.mul(self.batch, f.add(self.steps, "2")), self.array("sites")
 
         def add(read: Read, pool: str, row: str, m: str) -> None:
-            b = f.let(f"sub i64 {m}, {f.mul(t, self.batch)}")
-
             def inside() -> None:
-                found = self._row(self.array(f"d before {read.name}"), b, read.axes)
+                found = self._row(self.array(f"d before {read.name}"), self.integer(sites, m), read.axes)
                 self.row_copy(found, self._row(pool, row, read.axes), read.axes, add=True)
 
             f.when(f.let(f"icmp slt i64 {row}, {outside}"), inside)
