@@ -20,6 +20,7 @@ from rekur.run import Backend, Kernel, Scan, scan
 from rekur.run.cpu import backend, job, target
 from rekur.run.cpu.backend import Cpu
 from rekur.run.cpu.kernel import Compiled
+from rekur.run.cpu.library import shared
 from rekur.run.reference import Reference
 from tests.compare import Named, leaves, with_gradients, worse
 from tests.torch.one_by_one import poisoned
@@ -41,18 +42,18 @@ class Case:
     batch: int
     steps: int
     lengths: Sequence[int] | None = None
-    sites: int = 0
-    """Of a lattice; 0 where there is none"""
-    gaps: bool = False
-    """Whether any step of a row may be dead; some rows have no live one"""
-    memory: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Ragged axis -> the live positions of each row"""
     resets: bool = False
     reverse: bool = False
     outputs: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     """Kinds of values of which no gradient is wanted"""
     seed: int = 0
+    sites: int = 0
+    """Of a lattice; 0 where there is none"""
+    gaps: bool = False
+    """Whether any step of a row may be dead; some rows have no live one"""
+    memory: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Ragged axis -> the live positions of each row"""
     values: Mapping[str, dict[str, Tensor]] = field(init=False)
     """weight, input, state, initial, constant -> name -> value"""
     live: Tensor = field(init=False)
@@ -186,7 +187,9 @@ def compile_for(monkeypatch: pytest.MonkeyPatch, to: target.Target) -> None:
 
 
 def compile_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same code, left as it was written: five times as fast to make."""
+    """The same code of cells, left as it was written: five times as fast to make."""
+    shared(target.host())
+    compile_for(monkeypatch, target.host())
     options, machine = llvm.create_pipeline_tuning_options, llvm.Target.create_target_machine
     monkeypatch.setattr(llvm, "create_pipeline_tuning_options", lambda speed_level: options(speed_level=0))
     monkeypatch.setattr(llvm.Target, "create_target_machine", lambda self, **k: machine(self, **{**k, "opt": 0}))
