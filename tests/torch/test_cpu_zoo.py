@@ -243,7 +243,7 @@ def test_a_wrong_kernel_is_found(change: Change, found: set[str] | None):
 
 
 LOST: dict[str, dict[str, Any]] = {
-    "lengths": {"lengths": None},
+    "lengths": {"lengths": None, "live": None},
     "resets": {"reset": None},
     "reverse": {"reverse": False},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from rekur.run.cpu.job import Job, Operands
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
+from rekur.run.cpu.ragged import ragged, with_masks
 from rekur.run.cpu.stepper import Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
@@ -26,21 +28,18 @@ class Cpu:
     why = "compiled for this processor"
 
     def __init__(self, graph: Graph) -> None:
-        if any(n.op == "state" and n.leaf.offset for n in graph.nodes):
-            raise BackendError("it reads its neighbours on a lattice")
-        self.text = to_text(graph)
+        self.graph, self.text = graph, to_text(graph)
+        self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
 
     def refuses_call(self, call: Call) -> str | None:
-        """Floats on the CPU, rows without gaps, a memory without dead positions."""
+        """It does float32 on the CPU."""
         if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
             return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        if len(call.lead) > 1:
-            return "it knows no lattice"
-        if call.live is not None and call.lengths is None:
-            return "it knows lengths, not masks with gaps"
-        if call.memory:
-            return "it knows no memory with dead positions"
+        try:
+            self._of(call)
+        except BackendError as e:
+            return str(e)
         return None
 
     def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
@@ -53,8 +52,15 @@ class Cpu:
         except BackendError:
             return None
 
+    def _of(self, call: Call) -> Cpu:
+        """The code for a call: with masks of its ragged memories, where it has some."""
+        return self._masked(tuple(call.memory)) if call.memory else self
+
     def run(self, call: Call) -> Scan:
         """One call of the forward code; gradients by one call of the backward code."""
+        if call.memory:
+            masked = self._of(call)
+            return masked.run(with_masks(call, masked.graph))
         training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
         states = [a.name for a in call.graph.of("state")]
         asked = {k: f"{SERIES}{k}" if k in states else k for k in (*call.outputs, *call.record) if k != states[0]}
@@ -77,14 +83,17 @@ class Cpu:
 def _outside(code: Compiled, call: Call) -> dict[str, Tensor]:
     """What depends on weights and constants alone, by torch, which knows its gradient."""
     wanted = code.parts.outside
+    flat = {k: v.flatten(0, len(call.lead) - 1) for k, v in call.constants.items()}
     given = {
-        n: (call.params if n.op == "parameter" else call.constants)[n.leaf.name]
+        n: (call.params if n.op == "parameter" else flat)[n.leaf.name]
         for n in walk(wanted.values())
         if n.op in ("parameter", "constant")
     }
     values = evaluate(wanted.values(), given, Context(call.sizes, call.like))
     out = {}
     for name, n in wanted.items():
-        per_row = name.startswith("hoisted.") and values[n].dim() == len(n.axes)
-        out[name] = values[n].expand(call.lead[0], *values[n].shape) if per_row else values[n]
+        v, shape = values[n], (*call.lead, *(call.sizes[a] for a in n.axes))
+        if name.startswith("hoisted."):  # a row each, even where all share it
+            v = v.expand(shape) if v.dim() == len(n.axes) else v.reshape(shape)
+        out[name] = v
     return out

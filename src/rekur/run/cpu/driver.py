@@ -26,6 +26,8 @@ class Driver:
         )
         self.units = f.let(f"select i1 {divided}, i64 {self.threads}, i64 1")
         self.rows = f.let(f"select i1 {divided}, i64 1, i64 {self.threads}")
+        self.first, self.step = self.row, self.rows
+        """The first of this thread's rows of a step, and from each to the next"""
         self.chunk, self.chunks = self.number("chunk"), self.number("chunks")
         self.active, self.chunk_segments = self.array("active"), self.array("chunk segments")
         module.declare("i64", "llvm.smax.i64", "i64", "i64")
@@ -52,8 +54,8 @@ class Driver:
 
     def block(self, name: str, t: str, count: str, chunk: str = "0") -> None:
         """A step: this thread's rows, or its part of every row."""
-        m = self.f.add(self.f.mul(t, self.batch), self.row)
-        values = (self.row, m, self.row, self.rows, self.rows, count, chunk, self.unit, self.units)
+        m = self.f.add(self.f.mul(t, self.batch), self.first)
+        values = (self.row, m, self.first, self.step, self.step, count, chunk, self.unit, self.units)
         self.f.call(name, "ptr %ctx", *(f"i64 {v}" for v in values))
 
     def span(self, c: str) -> tuple[str, str]:
@@ -103,17 +105,18 @@ class Driver:
 
     def each_row(self, count: str, body: Callable[[str], None]) -> None:
         """body(row of the batch) for the live rows that are this thread's."""
-        self.f.loop("0", count, "1", lambda r: body(self.f.add(self.row, self.f.mul(r, self.rows))))
+        self.f.loop("0", count, "1", lambda r: body(self.f.add(self.first, self.f.mul(r, self.step))))
 
     def if_resets(self, body: Callable[[str], None]) -> None:
-        """body(flags) where the call has resets; for rows that threads share, by one of them."""
+        """body(flags) where the call has resets."""
         f, flags = self.f, self.array("reset")
+        f.when(f.let(f"icmp ne ptr {flags}, null"), lambda: self.by_one(lambda: body(flags)))
 
-        def some() -> None:
-            f.when(f.let(f"icmp sgt i64 {self.units}, 1"), self.wait)
-            f.when(f.let(f"icmp eq i64 {self.unit}, 0"), lambda: body(flags))
-
-        f.when(f.let(f"icmp ne ptr {flags}, null"), some)
+    def by_one(self, body: Callable[[], None]) -> None:
+        """Once all have done their part of rows that they share, one thread works on these."""
+        f = self.f
+        f.when(f.let(f"icmp sgt i64 {self.units}, 1"), self.wait)
+        f.when(f.let(f"icmp eq i64 {self.unit}, 0"), body)
 
     def flag(self, flags: str, t: str, b: str) -> str:
         """Whether a row begins anew at t."""
@@ -137,6 +140,21 @@ class Driver:
                     self.row_copy(source, f.at(self.array(f"before {a.name}"), at), a.axes)
 
             self.each_row(count, row)
+
+        self.if_resets(every)
+
+    def hand_back(self, t: str, count: str, states: Sequence[Argument]) -> None:
+        """Where a row began anew, the gradient in what the step read is one in the initial state."""
+        f = self.f
+
+        def to_initial(b: str) -> None:
+            for a in states:
+                at = f.mul(b, self.stride(a.axes))
+                source, target = (f.at(self.array(f"d {k} {a.name}"), at) for k in ("state", "initial"))
+                self.row_copy(source, target, a.axes, add=True, clear=True)
+
+        def every(flags: str) -> None:
+            self.each_row(count, lambda b: f.when(self.flag(flags, t, b), lambda: to_initial(b)))
 
         self.if_resets(every)
 

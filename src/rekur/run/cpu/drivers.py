@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rekur.graph import Argument
-from rekur.run.cpu.builder import Module
 from rekur.run.cpu.driver import Driver, barrier, own_part, serve
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
 from rekur.run.cpu.lower import Place
-from rekur.run.cpu.record import Laid, Record
+from rekur.run.cpu.record import Laid
 
 
-def forward_driver(
-    module: Module, record: Record, columns: int, states: Sequence[Argument], hoisted: bool, weights: Sequence[Laid]
-) -> None:
+def forward_driver(d: Driver, states: Sequence[Argument], hoisted: bool, weights: Sequence[Laid]) -> None:
     """forward(ctx, tid): chunk by chunk from the beginning"""
-    barrier(module, record)
-    d = Driver(module, record, "forward", columns)
     f = d.f
+    barrier(d.module, d.record)
     lay_out(d, weights)
 
     def one(k: str) -> None:
@@ -41,20 +37,13 @@ def forward_driver(
 
     f.loop("0", d.chunks, "1", one)
     d.wait()  # whoever returns first reads what all have written
-    serve(module, record)
+    serve(d.module, d.record)
 
 
 def backward_driver(
-    module: Module,
-    record: Record,
-    columns: int,
-    states: Sequence[Argument],
-    hoisted: bool,
-    weights: Sequence[Laid],
-    shares: Sequence[Share],
+    d: Driver, states: Sequence[Argument], hoisted: bool, weights: Sequence[Laid], shares: Sequence[Share]
 ) -> None:
     """backward(ctx, tid): chunk by chunk from the end"""
-    d = Driver(module, record, "backward", columns)
     f = d.f
     lay_out(d, weights)
 
@@ -67,17 +56,7 @@ def backward_driver(
             t = f.let(f"sub i64 {f.let(f'sub i64 {t1}, {k}')}, 1")
             count = d.own_rows(t)
             d.block("step_back", t, count, start)
-
-            def to_initial(b: str) -> None:
-                for a in states:
-                    at = f.mul(b, d.stride(a.axes))
-                    source, target = (f.at(d.array(f"d {k} {a.name}"), at) for k in ("state", "initial"))
-                    d.row_copy(source, target, a.axes, add=True, clear=True)
-
-            def leave(flags: str) -> None:
-                d.each_row(count, lambda b: f.when(d.flag(flags, t, b), lambda: to_initial(b)))
-
-            d.if_resets(leave)
+            d.hand_back(t, count, states)
 
         f.loop("0", n, "1", back)
         d.wait()

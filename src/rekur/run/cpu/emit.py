@@ -36,7 +36,9 @@ class Block(Rows):
         super().__init__(module, record, name, places, columns)
         stored = in_memory(passes, wanted)
         made = dict.fromkeys(n for one in passes for n in _results(one))
-        self.places |= {node: wanted[node][0] for node in made if node in wanted}
+        in_line = {one.result for one in passes if isinstance(one, Product)}
+        direct = {n: wanted[n][0] for n in made if n in wanted}
+        self.places |= {n: p for n, p in direct.items() if p.rows != "site" or n not in in_line}
         for i, node in enumerate(n for n in made if n in stored and n not in self.places):
             self.places[node] = Place(record.local(f"{name}.{i}", node.axes), "local", node.axes)
         nodes = [*wanted, *(n for one in passes for n in _nodes(one))]
@@ -68,7 +70,7 @@ class Block(Rows):
             if node in made or node in self.number:
                 continue
             for target in targets:
-                if target.rows == "batch":
+                if target.rows in ("batch", "site"):
                     kept = Place(self.record.local(f"{self.name} kept {i}", node.axes), "local", node.axes)
                     self._copy(node, kept)
                     carried.append((kept, target))
@@ -79,7 +81,7 @@ class Block(Rows):
     # ---- products
 
     def _product(self, one: Product) -> None:
-        initial = None if one.initial is None else self.place(one.initial)
+        initial = None if one.initial is None else self._in_line(self.place(one.initial))
         for n in one.products:
             self._one_product(n, self.place(one.result), initial)
             initial = self.place(one.result)
@@ -92,9 +94,10 @@ class Block(Rows):
         if operand.axes[-1] != inner:
             raise BackendError(f"a product over {inner}, which is not the last axis of {operand!r}")
         w = f.field("%ctx", self.record.packed(weight), "ptr")
-        self.sync([self.place(operand)], [target])
+        source = self._in_line(self.place(operand))
+        self.sync([source], [target])
         first, last = self.panels[out]
-        (a, lda), (c, ldc) = self.base(self.place(operand)), self.base(target)
+        (a, lda), (c, ldc) = self.base(source), self.base(target)
         i, ldi = self.base(initial) if initial is not None else (self._zeros(), "0")
         k = self.sizes[inner]
         if len(operand.axes) == 1:
@@ -108,6 +111,15 @@ class Block(Rows):
             call_external(f, "product", at_a, pad_a, w, at_i, pad_i, at_c, pad_c, rows, k, first, last)
 
         f.loop("0", "%count", "1", row)
+
+    def _in_line(self, place: Place) -> Place:
+        """The same values with one row after the other, as a product reads them."""
+        if place.rows != "site":
+            return place
+        count = len(self.record.locals)
+        line = Place(self.record.local(f"{self.name} in line {count}", place.axes), "local", place.axes)
+        self._move(place, line)
+        return line
 
     def _zeros(self) -> str:
         return self.f.field("%ctx", self.record.array("zeros"), "ptr")

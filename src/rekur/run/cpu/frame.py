@@ -12,9 +12,6 @@ from rekur.run.cpu.order import Order
 from rekur.run.cpu.target import Target
 from rekur.run.cpu.tile import Tile
 
-SHARED_ROWS = 16
-"""Fewer rows than this are done by all threads together"""
-
 
 class Frame:
     """Shapes of arrays, and the record with all that is known before there is memory."""
@@ -51,8 +48,11 @@ class Frame:
 
     def _rows(self, array: str) -> int:
         o = self.order
-        steps = {"time": o.steps + 1 if array.startswith("state ") else o.steps, "chunk": o.chunk, "batch": 1}
-        return steps[self.code.arrays[array].rows] * o.batch
+        kind = self.code.arrays[array].rows
+        if kind == "pool":  # what is handed in, after each step, and at a reset; and zeros
+            return (o.steps + 2) * o.batch + 1
+        steps = {"time": o.steps + 1 if array.startswith("state ") else o.steps, "chunk": o.chunk}
+        return steps.get(kind, 1) * o.batch
 
     def _view(self, array: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         sizes, strides = self.strided(self.code.arrays[array].axes)
@@ -71,12 +71,10 @@ class Frame:
         self.scratch_size = scratch * self.threads if "array scratch" in fields else 0
         pads = [self.pad(a) for a in self.sizes if f"pad {a}" in fields]
         self.zeros = torch.zeros(max(pads, default=1))
-        fixed = {"zeros": self.zeros, "active": o.active, "reset": o.reset, "chunk segments": o.chunk_segments}
-        fixed |= o.segments
-        divided = self.threads > 1 and o.batch < SHARED_ROWS
+        fixed = {"zeros": self.zeros, **o.tables()}
         numbers = {
-            "batch": o.batch, "steps": o.steps, "threads": self.threads, "divided": int(divided), "local": local,
-            "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch, "laid": 0,
+            "batch": o.batch, "steps": o.steps, "threads": self.threads, "local": local, "laid": 0,
+            "divided": int(o.divided(self.threads)), "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
         }  # fmt: skip
         self.record = np.zeros(len(fields), dtype=np.int64)
         self.pointers: list[tuple[str, int]] = []
@@ -85,6 +83,7 @@ class Frame:
             kind, _, rest = name.partition(" ")
             if kind == "array" and rest in fixed:
                 v = fixed[rest]
+                assert v is None or v.is_contiguous(), rest
                 self.record[i] = 0 if v is None else v.data_ptr()
             elif kind == "array" and i not in self.locals:
                 self.pointers.append((rest, i))

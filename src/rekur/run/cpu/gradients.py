@@ -31,7 +31,7 @@ def shares(
     def handed(n: Node) -> Place:
         known: list[Place] = [*wanted.get(n, []), *([places[n]] if n in places else [])]
         for place in known:
-            if place.rows in ("time", "chunk"):
+            if place.rows in ("time", "pool", "chunk"):
                 return place
         wanted.setdefault(n, []).append(chunk(n.axes))
         return wanted[n][-1]

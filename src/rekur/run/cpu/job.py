@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from rekur.run.call import Call
 from rekur.run.cpu.kernel import Compiled, Run
+from rekur.run.cpu.lattice import Lattice
 from rekur.run.cpu.order import Order, order_of
 from rekur.run.cpu.parts import SERIES
 from rekur.run.reference import Reference
@@ -60,9 +62,14 @@ class Job:
     @classmethod
     def of(cls, code: Compiled, call: Call, outside: tuple[str, ...]) -> Job:
         """The job of a call."""
-        order = order_of(call.lead[0], call.steps, call.lengths, call.reverse, call.reset, code.constants_in_time)
-        work = call.lead[0] * call.steps * sum(p.numel() for p in call.params.values())
+        work = math.prod(call.lead) * call.steps * sum(p.numel() for p in call.params.values())
         threads = 1 if work < _SMALL else torch.get_num_threads()
+        by_row, offsets = code.constants_in_time, sorted({r.offset for r in code.code.reads})
+        order: Order
+        if offsets:
+            order = Lattice(call.lead, call.steps, call.live, call.reverse, call.reset, by_row, offsets, threads)
+        else:
+            order = order_of(call.lead, call.steps, call.lengths, call.live, call.reverse, call.reset, by_row)
         return cls(code, call, Operands.of(call), outside, order, threads)
 
     @property
@@ -97,19 +104,17 @@ class Job:
                 run.fill(array, order.inward(call.inputs[name]).flatten(0, 1))
             elif kind == "state":
                 run.put(run.make(array)[: order.batch], order.batch_in(call.state[name]))
-                if order.reset is None:
-                    run.arrays[f"before {name}"] = run.arrays[array]
-                else:
-                    run.make(f"before {name}")
+            elif kind == "before" and order.follows:
+                run.arrays[array] = run.arrays[f"state {name}"]
             elif kind == "initial":
                 run.fill(array, order.batch_in(call.initial[name]))
             elif kind == "constant":
                 run.fill(array, order.batch_in((more if name in more else call.constants)[name]))
-            elif kind in ("input", "output"):
+            elif kind in ("input", "output", "before"):
                 run.make(array)
         run.weights({**call.params, **more}, code.forward)
         run.call(self.code.forward)
-        output = order.outward(run.over_time(f"state {self.states[0]}")[1:])
+        output = order.outward(run.over_time(f"state {self.states[0]}")[1 : order.steps + 1])
         finals = (order.last(run.over_time(f"state {s}")) for s in self.states)
         series = (order.outward(run.over_time(f"output {k}")) for k in self.series)
         return (output, *finals, *series), [run.arrays[a] for a in sorted(code.kept)]
@@ -130,7 +135,8 @@ class Job:
             arriving[f"d output {k}"] = order.inward(g).flatten(0, 1)
         for array in code.arrays:
             if array in arriving:
-                run.fill(array, arriving[array])
+                at = order.finals if array.startswith("d state ") else slice(None)
+                run.put(run.make(array, clear=array in code.cleared), arriving[array], at)
             elif array.startswith(("d ", "handed ")):
                 run.make(array, clear=array in code.cleared)
         for share in code.shares:

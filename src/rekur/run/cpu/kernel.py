@@ -49,7 +49,7 @@ class Compiled:
         self.code = Code(Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
-        program.forward(self.code, step, time, kept, self.columns)
+        program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
         self.constants_in_time = time is not None and bool(time.of("constant"))
         if step_back is not None:
             program.backward(self.code, self.parts, step_back, time_back, needs, self.columns)
@@ -82,8 +82,13 @@ class Run:
 
     def make(self, array: str, clear: bool = False) -> Tensor:
         """Memory for an array; a view `(rows, *axes)` of it comes back."""
-        shape = self.frame.shapes[array]
-        self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
+        shape, pool = self.frame.shapes[array], self.frame.code.inside.get(array)
+        if pool is not None:
+            self.arrays[array] = self.arrays[pool][-1 - shape[0] : -1]
+        else:
+            self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
+            if self.frame.code.arrays[array].rows == "pool":
+                self.arrays[array][-1] = 0.0
         return self.view(array)
 
     def view(self, array: str) -> Tensor:
@@ -103,9 +108,9 @@ class Run:
         self.put(self.make(array, clear), values)
 
     @staticmethod
-    def put(view: Tensor, values: Tensor) -> None:
+    def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
         """Fill rows; a scalar goes to every lane of a vector."""
-        view.copy_(values if values.dim() > 1 else values[:, None])
+        view[rows] = values if values.dim() > 1 else values[:, None]
 
     def weights(self, weights: Mapping[str, Tensor], laid: Sequence[Laid]) -> None:
         """Point at the weights, and make room for them as the steps read them."""

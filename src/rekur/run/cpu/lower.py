@@ -15,17 +15,20 @@ from rekur.graph import EPSILON, Graph, Node, make
 from rekur.graph.rewrite import Rate, rates, rebuild, same
 from rekur.graph.schedule import Sum, schedule
 
+RowKind = Literal["time", "pool", "chunk", "batch", "site", "local", "shared"]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a value lies.
 
-    `time`: an array (T, B, …), the row of this step, or of the next with `shift`; `chunk`: the same, for some
-    steps only; `batch`: (B, …); `local`: rows of this thread at work; `shared`: the same for all rows.
+    `time`: an array (T, B, …), the row of this step, or of the next with `shift`; `pool`: the same, with more rows
+    behind; `chunk`: the same, for some steps only; `batch`: (B, …); `site`: (B, …), whose row a table says; `local`:
+    rows of this thread at work; `shared`: the same for all rows.
     """
 
     array: str
-    rows: Literal["time", "chunk", "batch", "local", "shared"]
+    rows: RowKind
     axes: tuple[str, ...]
     shift: int = 0
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from rekur.graph import Node
 from rekur.run.cpu.builder import Module
+from rekur.run.cpu.driver import Driver
 from rekur.run.cpu.gradients import Share
-from rekur.run.cpu.lower import Loop, Pass, Place, Product
+from rekur.run.cpu.lower import Loop, Pass, Place, Product, RowKind
 from rekur.run.cpu.record import Laid, Record
+from rekur.run.cpu.sites import Read, Sites
 
 Wanted = dict[Node, list[Place]]
 
@@ -31,11 +33,26 @@ class Code:
     """Arrays of the way forth that the way back reads"""
     cleared: set[str] = field(default_factory=set)
     """Arrays that hold zeros before the code runs"""
+    reads: tuple[Read, ...] = ()
+    """On a lattice whose sites read each other: what a step reads of its states"""
+    inside: dict[str, str] = field(default_factory=dict)
+    """Array of the batch -> the pool that it is a part of"""
+
+    @property
+    def fixed(self) -> RowKind:
+        """How a row's place in an array over the batch is found."""
+        return "site" if self.reads else "batch"
+
+    def driver(self, name: str, columns: int, reads: Sequence[Read]) -> Driver:
+        """What a loop over time is written with."""
+        if self.reads:
+            return Sites(self.module, self.record, name, columns, reads)
+        return Driver(self.module, self.record, name, columns)
 
 
-def place(code: Code, array: str, rows: str, axes: tuple[str, ...], shift: int = 0) -> Place:
+def place(code: Code, array: str, rows: RowKind, axes: tuple[str, ...], shift: int = 0) -> Place:
     """The place of a value in an array, which is made if it is new; an old one stays where it is."""
-    known = code.arrays.setdefault(array, Place(array, rows, axes))  # type: ignore[arg-type]
+    known = code.arrays.setdefault(array, Place(array, rows, axes))
     return Place(array, known.rows, axes, shift)
 
 
@@ -68,6 +85,6 @@ def late_stores(code: Code, passes: Sequence[Pass], places: Mapping[Node, Place]
     """A result that goes where a leaf lies waits until the leaf has been read for the last time."""
     last, safe = reads(passes, places), _safe(passes)
     for node, targets in wanted.items():
-        if node in safe and any(t.rows == "batch" and last.get(t.array, -1) > safe[node] for t in targets):
+        if node in safe and any(t.rows in ("batch", "site") and last.get(t.array, -1) > safe[node] for t in targets):
             local = Place(code.record.local(f"{name} late {len(code.record.locals)}", node.axes), "local", node.axes)
             targets.insert(0, local)

@@ -10,6 +10,7 @@ from rekur.graph.derive import derive
 from rekur.graph.rewrite import Rate, rates, rebuild, regroup, replacing, simplify, with_outputs
 from rekur.graph.save import SAVED, save, with_saved
 from rekur.graph.split import HOISTED, split
+from rekur.run.cpu.ragged import MASK, ragged, ragged_axes
 
 SERIES = "d.series."
 """How an extra output is called that is a state, at every step; an author's name does not begin with ``d.``"""
@@ -23,6 +24,8 @@ class Parts:
     """Leaf that the kernel reads -> the value of weights and constants alone that torch computes for it"""
     time: Graph | None
     step: Graph
+    ragged: tuple[str, ...] = ()
+    """The axes with dead positions, whose masks are constants"""
 
 
 def take_apart(graph: Graph, extra: Sequence[str]) -> Parts:
@@ -43,7 +46,7 @@ def take_apart(graph: Graph, extra: Sequence[str]) -> Parts:
         back = {leaf: n for n, leaf in leaves.items()}
         old = rebuild(parts.once.nodes, replacing(back))
         outside |= {k: old[n] for k, n in parts.once.outputs.items()}
-    return Parts(outside, parts.time, parts.step)
+    return Parts(outside, parts.time, parts.step, ragged_axes(graph))
 
 
 def graphs(
@@ -53,18 +56,21 @@ def graphs(
     if not training:
         return parts.step, parts.time, None, None
     inputs = [a.name for a in parts.step.of("input") if a.name in needs or a.name.startswith("hoisted.")]
-    constants = [a.name for a in parts.step.of("constant")]
     states = [a.name for a in parts.step.of("state")]
-    back = simplify(derive(parts.step, [*inputs, *constants, *states, *parts.step.parameters]))
+    back = _derived(parts.step, [*inputs, *states], parts.ragged)
     step, back = with_saved(parts.step, back, save(parts.step, back))
     time = time_back = None
     if parts.time is not None:
         wrt = [a.name for a in parts.time.of("input") if a.name in needs]
-        time_back = simplify(
-            derive(parts.time, [*wrt, *parts.time.parameters, *(a.name for a in parts.time.of("constant"))])
-        )
+        time_back = _derived(parts.time, wrt, parts.ragged)
         time, time_back = with_saved(parts.time, time_back, save(parts.time, time_back))
     return step, time, back, time_back
+
+
+def _derived(part: Graph, arguments: Sequence[str], axes: Sequence[str]) -> Graph:
+    """The way back of a part: to some of its arguments, to its constants and its weights."""
+    constants = [a.name for a in part.of("constant") if not a.name.startswith(MASK)]
+    return simplify(ragged(derive(part, [*arguments, *constants, *part.parameters]), axes))
 
 
 def hoisted_kept(step_back: Graph | None, time_back: Graph | None) -> frozenset[str]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rekur.errors import BackendError
 from rekur.graph import Argument, Graph, Leaf, Node, make, walk
 from rekur.graph.rewrite import rebuild, replacing
 from rekur.graph.save import SAVED
 from rekur.run.cpu.drivers import backward_driver, forward_driver
 from rekur.run.cpu.emit import Block
 from rekur.run.cpu.gradients import Share, shares
-from rekur.run.cpu.lower import Pass, Place, lower, primitive
+from rekur.run.cpu.lower import Pass, Place, RowKind, lower, primitive
 from rekur.run.cpu.memory import Code, Wanted, late_stores, place
 from rekur.run.cpu.parts import Parts
+from rekur.run.cpu.ragged import MASK
+from rekur.run.cpu.sites import Read
 
 
 def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argument] = ()) -> dict[Node, Place]:
@@ -37,25 +38,29 @@ def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argume
                     continue
             out[n] = place(code, f"input {name}", "time", n.axes)
         elif n.op == "state":
-            if n.leaf.offset:
-                raise BackendError("it reads its neighbours on a lattice")
-            out[n] = place(code, f"before {n.leaf.name}", "time", n.axes)
+            out[n] = place(code, f"before {Read.of(n).name}", "time", n.axes)
         elif n.op == "constant":
-            out[n] = place(code, f"constant {n.leaf.name}", "batch", n.axes)
+            out[n] = place(code, f"constant {n.leaf.name}", code.fixed, n.axes)
     return out
 
 
-def forward(code: Code, step: Graph, time: Graph | None, kept: frozenset[str], columns: int) -> None:
+def forward(
+    code: Code, step: Graph, time: Graph | None, kept: frozenset[str], ragged: Sequence[str], columns: int
+) -> None:
     """Emit `forward`: for each chunk of steps the hoisted part, then the loop.
 
     `step` and `time` may put out what is saved; the hoisted values that are `kept` stay for the way back.
     """
+    read = dict.fromkeys(Read.of(n) for n in walk(step.outputs.values()) if n.op == "state")
+    code.reads = tuple(read) if any(r.offset for r in read) else ()
+    for a in ragged:
+        place(code, f"constant {MASK}{a}", code.fixed, (a,))  # the way back may read it alone
     if time is not None:
         graph = primitive(time)
         wanted: Wanted = {}
         for k, n in graph.outputs.items():
             name = f"time {k}" if k.startswith("saved.") else k
-            rows = "time" if k in kept or k.startswith(SAVED) else "chunk"
+            rows: RowKind = "time" if k in kept or k.startswith(SAVED) else "chunk"
             wanted.setdefault(n, []).append(place(code, f"input {name}", rows, n.axes))
         passes, _ = lower(graph, late=False)
         Block(code.module, code.record, "time", passes, _forward_places(code, graph, "time"), wanted, columns)
@@ -64,7 +69,7 @@ def forward(code: Code, step: Graph, time: Graph | None, kept: frozenset[str], c
     results: Wanted = {}
     for k, n in graph.outputs.items():
         if k in states:
-            at = place(code, f"state {k}", "time", n.axes, 1)
+            at = place(code, f"state {k}", "pool" if code.reads else "time", n.axes, 1)
         elif k.startswith("saved."):
             at = place(code, f"input step {k}", "time", n.axes)
         else:
@@ -73,13 +78,16 @@ def forward(code: Code, step: Graph, time: Graph | None, kept: frozenset[str], c
     passes, _ = lower(graph, late=False)
     for name in states:
         axes = next(a.axes for a in step.arguments if a.name == name)
-        place(code, f"state {name}", "time", axes)
-        place(code, f"before {name}", "time", axes)
+        if code.reads:
+            code.inside[f"initial {name}"] = f"state {name}"
+        else:
+            place(code, f"before {name}", "time", axes)
         place(code, f"initial {name}", "batch", axes)
     places = _forward_places(code, graph, "step", step.of("state"))
     Block(code.module, code.record, "step", passes, places, results, columns)
     code.forward = code.record.take_laid()
-    forward_driver(code.module, code.record, columns, step.of("state"), time is not None, code.forward)
+    driver = code.driver("forward", columns, code.reads)
+    forward_driver(driver, step.of("state"), time is not None, code.forward)
 
 
 def backward(
@@ -97,7 +105,7 @@ def backward(
             if of == ARRIVES:
                 places[n] = place(code, "d y", "time", n.axes)
             elif any(a.name == of for a in states):
-                places[n] = place(code, f"d state {of}", "batch", n.axes)
+                places[n] = _arrives(code, of, n.axes)
             else:
                 places[n] = place(code, f"d output {of}", "time", n.axes)
     places |= _forward_places(code, graph, "step", step.of("state"))
@@ -105,18 +113,21 @@ def backward(
     weights: dict[str, Node] = {}
     for k, n in graph.outputs.items():
         of = k.removeprefix("d.")
-        if any(a.name == of for a in states):
+        if any(r.name == of for r in code.reads):
+            wanted.setdefault(n, []).append(place(code, f"d before {of}", "site", n.axes))
+        elif any(a.name == of for a in states):
             continue
-        if of in {a.name for a in step.of("input")}:
-            kind = "chunk" if of.startswith("hoisted.") else "time"
+        elif of in {a.name for a in step.of("input")}:
+            kind: RowKind = "chunk" if of.startswith("hoisted.") else "time"
             wanted.setdefault(n, []).append(place(code, f"d input {of}", kind, n.axes))
         elif of in {a.name for a in step.of("constant")}:
             wanted_sum(code, places, wanted, of, n)
         else:
             weights[of] = n
     for a in states:
-        n = graph.outputs.get(f"d.{a.name}", make("number", attr=0.0))
-        wanted.setdefault(n, []).append(place(code, f"d state {a.name}", "batch", a.axes))
+        if not code.reads:
+            n = graph.outputs.get(f"d.{a.name}", make("number", attr=0.0))
+            wanted.setdefault(n, []).append(_arrives(code, a.name, a.axes))
     passes = _passes(graph, weights, wanted)
     late_stores(code, passes, places, wanted, "step_back")
     found = shares(weights, places, wanted, lambda axes: _chunk(code, axes))
@@ -127,13 +138,25 @@ def backward(
         found += _time_back(code, time_back, fixed, needs, columns, more)
     code.shares = tuple(found)
     for a in states:
+        if code.reads:
+            pool = _arrives(code, a.name, a.axes).array
+            code.cleared.add(pool)
+            code.inside[f"d initial {a.name}"] = pool
         place(code, f"d initial {a.name}", "batch", a.axes)
         code.cleared.add(f"d initial {a.name}")
     read = {p.array for p in (*places.values(), *more.values(), *(x for s in found for x in (s.d, s.v) if x))}
     code.kept = frozenset(read & before)
     code.backward = code.record.take_laid()
     hoisted = time_back is not None
-    backward_driver(code.module, code.record, columns, states, hoisted, code.backward, code.shares)
+    driver = code.driver("backward", columns, [r for r in code.reads if f"d before {r.name}" in code.arrays])
+    backward_driver(driver, states, hoisted, code.backward, code.shares)
+
+
+def _arrives(code: Code, state: str, axes: tuple[str, ...]) -> Place:
+    """Where the gradient in a state after the step is; it is also that before the step, but for a lattice."""
+    if code.reads:
+        return place(code, f"d state {state}", "pool", axes, 1)
+    return place(code, f"d state {state}", "batch", axes)
 
 
 ARRIVES = "d.arriving"
@@ -149,7 +172,7 @@ def _arriving(step_back: Graph, first: Argument) -> Graph:
 
 def wanted_sum(code: Code, places: dict[Node, Place], wanted: Wanted, constant: str, gradient: Node) -> None:
     """The gradient in a constant of the sequence adds up over time, row by row."""
-    total = place(code, f"d constant {constant}", "batch", gradient.axes)
+    total = place(code, f"d constant {constant}", code.fixed, gradient.axes)
     code.cleared.add(total.array)
     before = make("state", attr=Leaf(f"before.{constant}", gradient.axes))
     places[before] = total

@@ -86,6 +86,8 @@ class Rows:
         if place.rows == "local":
             own = f.mul("%own", f.field("%ctx", self.record.name("local"), "i64"))
             return f.at(start, own), stride
+        if place.rows == "site":
+            return start, stride
         if place.rows == "batch":
             return f.at(start, f.mul("%b", stride)), f.mul("%sb", stride)
         row = "%m"
@@ -114,9 +116,14 @@ class Rows:
         """For each row at work, the addresses of its values."""
         f = self.f
         bases = {p: self.base(p) for p in dict.fromkeys(places)}
+        sites = f.field("%ctx", self.record.array("sites"), "ptr") if any(p.rows == "site" for p in bases) else ""
 
         def row(r: str) -> None:
-            body({p: f.at(start, f.mul(r, step)) for p, (start, step) in bases.items()})
+            site = r
+            if sites:
+                m = f.add("%m", f.mul(r, "%sm"))
+                site = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr {sites}, i64 {m}')}")
+            body({p: f.at(start, f.mul(site if p.rows == "site" else r, step)) for p, (start, step) in bases.items()})
 
         f.loop("0", "%count", "1", row)
 

@@ -32,9 +32,11 @@ class Stepper:
         self._inputs = [a.name for a in graph.of("input")]
         self._states = [a.name for a in graph.of("state")]
         code = compiled(text, (), frozenset(), False)
+        if code.code.reads:
+            raise BackendError("it reads its neighbours on a lattice")
         if code.parts.outside:
             raise BackendError("it computes with its weights alone")
-        order = order_of(rows, 1, None, False, None, code.constants_in_time)
+        order = order_of((rows,), 1, None, None, False, None, code.constants_in_time)
         threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
         self._run = run = Run(code.frame(sizes, order, threads))
         for array in code.code.arrays:
