@@ -50,8 +50,10 @@ def affine(
         operands[own] = v
     for key, value in computed.items():
         if not isinstance(value, Node):
-            near = suggest(key, ("size", "bias", "init", "tie"))
-            raise CellError(f"affine {name!r}: {key}={value!r} is not a value of the step, nor an option{near}")
+            raise CellError(
+                f"affine {name!r}: {key}={value!r} is not a value of the step, nor an option"
+                f"{suggest(key, ('size', 'bias', 'init', 'tie'))}"
+            )
         if key in operands:
             raise CellError(f"affine {name!r} reads {key!r} twice")
         operands[key] = value
