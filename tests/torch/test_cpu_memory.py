@@ -8,7 +8,21 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rekur.cells import Cell, affine, attend, cell, gate, max_over, one_hot, spread, sum_over, tanh, weight
+from rekur.cells import (
+    Cell,
+    affine,
+    attend,
+    cell,
+    gate,
+    max_over,
+    one_hot,
+    spread,
+    stop,
+    sum_over,
+    tanh,
+    weight,
+    where,
+)
 from rekur.graph import walk
 from rekur.graph.derive import derive
 from rekur.run.cpu.ragged import MASK, ragged, ragged_axes
@@ -83,6 +97,15 @@ def test_full_memories_give_the_same_as_none_asked_for():
     whole.memory.update({"S": [6] * 5})  # type: ignore[attr-defined]
     got, want = results(whole), results(asked)
     assert all(torch.allclose(got[k], want[k], rtol=1e-5, atol=1e-6) for k in want)
+
+
+def test_a_hoisted_part_without_a_gradient():
+    @cell(memory="S D")
+    def switched(x, h, *, memory):
+        level = sum_over(sum_over(memory, "S"), "D")
+        return gate("hidden", tanh, h) * where(sum_over(stop(x)) > 0.0, 1.0, 0.5) * level
+
+    assert held(ragged_case(switched)) == {}
 
 
 def test_no_name_of_an_author_is_taken():

@@ -21,6 +21,8 @@ def ragged(graph: Graph, axes: Sequence[str]) -> Graph:
     counted along it is a value of each row; nothing else looks from one position at another. A graph that is
     masked already stays as it is, and so do the parts that a backward step shares with it.
     """
+    if not graph.outputs:  # a way back without any gradient
+        return graph
     new = rebuild(graph.nodes, lambda n, new: _masked(n, new, axes))
     masks = [Argument("constant", MASK + a, (a,)) for a in axes if MASK + a not in {b.name for b in graph.arguments}]
     outputs, names = ({k: new[n] for k, n in of.items()} for of in (graph.outputs, graph.names))
