@@ -73,7 +73,9 @@ def cases() -> list[Case]:
         graph = find(name).graph
         out.append(Case(graph, {**SIZES, "H": h}, 3, 6, (6, 0, 4), k % 2 == 0, k > 1, seed=k))
         out.append(Case(graph, {**SIZES, "H": h}, 130, 5, seed=k))  # in two chunks of steps
-    return [*out, *map(random_case, (3, 11))]
+    lattice = Case(find("lstm2d").graph, {**SIZES, "H": 17}, 3, 6, resets=True, sites=5, gaps=True)
+    ragged = Case(find("attend").graph, {**SIZES, "H": 7}, 3, 6, gaps=True, memory={"S": (3, 0, 2)})
+    return [*out, *map(random_case, (3, 11)), lattice, ragged]
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,9 @@ def test_random_cells(seed: int, monkeypatch: pytest.MonkeyPatch):
     compile_quickly(monkeypatch)
     graph = random_cell(seed).graph
     case = Case(
-        graph, SMALL, batch=[1, 2, 7][seed % 3], steps=[1, 2, 6][seed // 3 % 3], sites=[3, 0, 0, 0, 0][seed % 5],
-        gaps=True, resets=seed % 4 > 0, reverse=seed % 2 > 0, outputs=tuple(graph.outputs)[:seed % 2], seed=seed,
+        graph, SMALL, batch=[1, 2, 7][seed % 3], steps=[1, 2, 5][seed // 3 % 3], gaps=True, resets=seed % 4 > 0,
+        reverse=seed % 2 > 0, outputs=tuple(graph.outputs)[: seed % 8 == 1], seed=seed,
+        sites=[3, 0, 0, 0, 0][seed % 5],
     )  # fmt: skip
     assert held(case) == {}
 

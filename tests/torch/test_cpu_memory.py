@@ -8,11 +8,26 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rekur.cells import Cell, affine, attend, cell, gate, max_over, one_hot, spread, sum_over, tanh, weight
+from rekur.cells import (
+    Cell,
+    affine,
+    attend,
+    cell,
+    gate,
+    max_over,
+    one_hot,
+    spread,
+    stop,
+    sum_over,
+    tanh,
+    weight,
+    where,
+)
 from rekur.graph import walk
 from rekur.graph.derive import derive
 from rekur.run.cpu.ragged import MASK, ragged, ragged_axes
 from rekur.run.reference import Reference
+from tests.compare import differ
 from tests.pure.random_cells import SIZES as SMALL
 from tests.pure.random_cells import random_cell
 from tests.torch.cpu_cases import Case, compile_quickly, held, results, same, use_threads, with_memory
@@ -65,8 +80,8 @@ def test_random_cells(seed: int, monkeypatch: pytest.MonkeyPatch):
     graph = random_cell(seed).graph
     batch = [1, 2, 5][seed % 3]
     case = Case(
-        graph, SMALL, batch, steps=[1, 2, 6][seed // 3 % 3], gaps=seed % 4 > 1, resets=seed % 4 > 0,
-        reverse=seed % 2 > 0, outputs=tuple(graph.outputs)[: seed % 2], seed=seed,
+        graph, SMALL, batch, steps=[1, 2, 5][seed // 3 % 3], gaps=seed % 4 > 1, resets=seed % 4 > 0,
+        reverse=seed % 2 > 0, outputs=tuple(graph.outputs)[: seed % 8 == 1], seed=seed,
         memory={"S": [3, 1, 4, 1, 2][:batch]},
     )  # fmt: skip
     assert held(case) == {}
@@ -82,6 +97,24 @@ def test_full_memories_give_the_same_as_none_asked_for():
     whole.memory.update({"S": [6] * 5})  # type: ignore[attr-defined]
     got, want = results(whole), results(asked)
     assert all(torch.allclose(got[k], want[k], rtol=1e-5, atol=1e-6) for k in want)
+
+
+def test_a_hoisted_part_without_a_gradient():
+    @cell(memory="S D")
+    def switched(x, h, *, memory):
+        level = sum_over(sum_over(memory, "S"), "D")
+        return gate("hidden", tanh, h) * where(sum_over(stop(x)) > 0.0, 1.0, 0.5) * level
+
+    assert held(ragged_case(switched)) == {}
+
+
+def test_no_name_of_an_author_is_taken():
+    @cell(memory="S D")
+    def masks(x, h, *, memory):
+        pooled = sum_over(affine("mask", S=memory, size="A"), "S")  # with a weight "mask.S"
+        return gate("hidden", tanh, x, h, mask=pooled)
+
+    assert held(ragged_case(masks)) == {}
 
 
 @pytest.mark.parametrize("counts", [(6, 2, 1), (0, 5)])
@@ -122,12 +155,9 @@ def test_the_masked_graph_means_the_same():
     """On the reference, without any word of a ragged axis."""
     case = ragged_case(coverage)
     live = torch.arange(SIZES["S"]) < torch.tensor(COUNTS["S"])[:, None]
-    there = live[:, None]
     masked = Case(ragged(coverage.graph, ["S"]), SIZES, 5, 4)
     for kind, values in case.values.items():
         masked.values[kind].update(values)
     masked.values["constant"][f"{MASK}S"] = live.float()
     got, want = results(masked, Reference, torch.float64), results(case, Reference, torch.float64)
-    assert torch.allclose(got["output"], want["output"], rtol=1e-12, atol=1e-12)
-    assert not got["output"].isnan().any()
-    assert there.any()
+    assert differ({"output": got["output"]}, {"output": want["output"]}) == {}

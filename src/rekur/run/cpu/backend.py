@@ -36,10 +36,6 @@ class Cpu:
         """It does float32 on the CPU."""
         if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
             return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        try:
-            self._of(call)
-        except BackendError as e:
-            return str(e)
         return None
 
     def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
@@ -52,14 +48,10 @@ class Cpu:
         except BackendError:
             return None
 
-    def _of(self, call: Call) -> Cpu:
-        """The code for a call: with masks of its ragged memories, where it has some."""
-        return self._masked(tuple(call.memory)) if call.memory else self
-
     def run(self, call: Call) -> Scan:
         """One call of the forward code; gradients by one call of the backward code."""
         if call.memory:
-            masked = self._of(call)
+            masked = self._masked(tuple(call.memory))
             return masked.run(with_masks(call, masked.graph))
         training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
         states = [a.name for a in call.graph.of("state")]

@@ -9,18 +9,20 @@ from rekur.graph import EPSILON, Argument, Graph, Leaf, Node, make, verify
 from rekur.graph.rewrite import rebuild, same
 from rekur.run.call import Call
 
-MASK = "mask."
-"""How the names of masks begin: the constant ``mask.S`` holds 1 at the live positions of axis S, else 0."""
+MASK = "d.mask."
+"""How the names of masks begin, and no author's: ``d.mask.S`` holds 1 at the live positions of axis S, else 0."""
 _LOWEST = -3.4028234663852886e38  # not -inf, of which the softmax of an empty memory would make NaN
 
 
 def ragged(graph: Graph, axes: Sequence[str]) -> Graph:
     """The graph on constants with dead positions, which every way to go over one of the axes skips.
 
-    Sums, maxima, softmax, standardise and products over a ragged axis S read ``where(mask.S, v, …)``, and what is
+    Sums, maxima, softmax, standardise and products over a ragged axis S read ``where(d.mask.S, v, …)``, and what is
     counted along it is a value of each row; nothing else looks from one position at another. A graph that is
     masked already stays as it is, and so do the parts that a backward step shares with it.
     """
+    if not graph.outputs:  # a way back without any gradient
+        return graph
     new = rebuild(graph.nodes, lambda n, new: _masked(n, new, axes))
     masks = [Argument("constant", MASK + a, (a,)) for a in axes if MASK + a not in {b.name for b in graph.arguments}]
     outputs, names = ({k: new[n] for k, n in of.items()} for of in (graph.outputs, graph.names))
