@@ -170,12 +170,13 @@ class Recurrent(nn.Module):
         """
         if self.bidirectional:
             raise ShapeError("a bidirectional stack cannot take single steps: its second chain starts at the end")
-        self._stream = Stream([self._layer(i) for i in range(len(self.layers))])
+        stream = Stream([self._layer(i) for i in range(len(self.layers))])
+        outer, self._stream = self._stream, stream
         try:
             yield
         finally:
-            self._stream.close()
-            self._stream = None
+            stream.close()
+            self._stream = outer
 
     def explain(self) -> str:
         """In a line, how the stack runs and why."""

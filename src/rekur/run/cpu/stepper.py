@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -53,6 +55,7 @@ class Stepper:
         self._after = {k: run.over_time(f"state {k}")[1] for k in self._states}
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
         self._others: list[Future[None]] = []
+        self._process, self._alone = os.getpid(), threading.Lock()
         if self._pool is not None:
             self._others = [self._pool.submit(code.serve, self._address, i) for i in range(1, threads)]
         self._step()  # lays out the weights
@@ -64,21 +67,32 @@ class Stepper:
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """The output `(B, H)` of one step on `(B, I)`, and the state after it."""
-        for name, view in zip(self._inputs, self._x, strict=True):
-            if view is not None:
-                if x[name].shape != view.shape:
-                    raise ShapeError(f"the step wants {name} {tuple(view.shape)}, got {tuple(x[name].shape)}")
-                view.copy_(x[name])
-        for name, view in self._before.items():
-            view.copy_(state[name])
-        self._step()
-        after = {name: view.clone() for name, view in self._after.items()}
+        if self._others and os.getpid() != self._process:
+            raise BackendError("a fork has left its threads in the other process: prepare the layer in this one")
+        with self._alone:
+            for name, view in zip(self._inputs, self._x, strict=True):
+                if view is not None:
+                    _put(view, name, x[name])
+            for name, view in self._before.items():
+                _put(view, name, state[name])
+            self._step()
+            after = {name: view.clone() for name, view in self._after.items()}
         return after[self._states[0]].clone(), State(after)
 
     def close(self) -> None:
-        """Let the other threads go."""
+        """Let the other threads go; a fork has none."""
+        if os.getpid() != self._process:
+            return
         self._ticket.fill_(-1)
         for other in self._others:
             other.result()
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def _put(view: Tensor, name: str, v: Tensor) -> None:
+    cast = v.is_floating_point() and torch.is_autocast_enabled("cpu")
+    if v.shape != view.shape or (v.dtype != view.dtype and not cast):
+        wanted, got = (f"{tuple(t.shape)} of {t.dtype}" for t in (view, v))
+        raise ShapeError(f"the step wants {name} {wanted}, got {got}")
+    view.copy_(v)

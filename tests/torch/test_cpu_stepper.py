@@ -1,0 +1,113 @@
+"""Single steps on the compiled backend: the bits of the scan for any cell, and what may happen around them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from rekur.cells import find
+from rekur.errors import BackendError, ShapeError
+from rekur.nn import Recurrent
+from rekur.run import State
+from rekur.run.cpu import stepper
+
+WIDE = 140
+"""Units of which two threads do some each, for any width of vectors"""
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two, however little there is to do."""
+    monkeypatch.setattr(stepper, "_WORTH", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+
+@pytest.fixture
+def layer() -> Iterator[Recurrent]:
+    made = Recurrent("lstm", 5, WIDE, backend="cpu")
+    with torch.no_grad(), made.prepared():
+        yield made
+
+
+def start(rows: int = 1) -> tuple[Tensor, State]:
+    draw = torch.Generator().manual_seed(3)
+    h, c = (torch.randn(rows, WIDE, generator=draw) for _ in range(2))
+    return torch.randn(rows, 5, generator=draw), State({"0.h": h, "0.c": c})
+
+
+@pytest.mark.parametrize(
+    "cell", ["lstm", "gru", "lstm-projected", "layer-norm-lstm", "mogrifier", "mingru", "highway:2"]
+)
+def test_steps_are_the_bits_of_the_scan(cell: str):
+    sizes = {"P": 70} if "P" in find(cell).graph.axes else {}
+    layer = Recurrent(cell, 5, WIDE, 2, backend="cpu", sizes=sizes)
+    for rows in (1, 3, 17):
+        x = torch.randn(rows, 9, 5)
+        with torch.no_grad(), layer.prepared():
+            whole, final = layer(x)
+            _, state = layer(x[:, :1])
+            for t in range(1, 9):
+                y, state = layer.step(x[:, t], state)
+                assert torch.equal(y, whole[:, t])
+        assert all(torch.equal(state[k], v) for k, v in final.items())
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_leaves_its_threads_behind(layer: Recurrent):
+    """A step says so in the child, and leaving it waits for nobody; the parent goes on."""
+    x, state = start()
+    want, _ = layer.step(x, state)
+    child = os.fork()
+    if not child:
+        try:
+            layer.step(x, state)
+        except BackendError as e:
+            assert layer._stream is not None
+            layer._stream.close()
+            os._exit(7 if "fork" in str(e) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert torch.equal(layer.step(x, state)[0], want)
+
+
+def test_threads_of_the_user_take_turns(layer: Recurrent):
+    x, state = start()
+    want = [layer.step(k * x, state)[0] for k in range(2)]
+    wrong: list[int] = []
+
+    def often(k: int) -> None:
+        with torch.no_grad():
+            wrong.extend(k for _ in range(200) if not torch.equal(layer.step(k * x, state)[0], want[k]))
+
+    users = [threading.Thread(target=often, args=(k,), daemon=True) for k in range(2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(60)
+        assert not user.is_alive()
+    assert wrong == []
+
+
+def test_what_does_not_fit_is_not_spread_or_converted(layer: Recurrent):
+    x, state = start(2)
+    with pytest.raises(ShapeError, match=r"wants h \(2, 140\) of torch.float32, got \(1, 140\)"):
+        layer.step(x, {k: v[:1] for k, v in state.items()})
+    with pytest.raises(ShapeError, match=r"wants c \(2, 140\) of torch.float32, got \(2, 140\) of torch.float64"):
+        layer.step(x, {**state, "0.c": state["0.c"].double()})
+    with pytest.raises(ShapeError, match=r"wants x .* got \(2, 5\) of torch.int64"):
+        layer.step(x.long(), state)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer.step(x.bfloat16(), state)[0].dtype == torch.float32
+
+
+def test_prepared_within_prepared(layer: Recurrent):
+    x, state = start()
+    want, _ = layer.step(x, state)
+    with layer.prepared():
+        assert torch.equal(layer.step(x, state)[0], want)
+    assert torch.equal(layer.step(x, state)[0], want)
