@@ -11,8 +11,9 @@ from torch import Tensor
 from rekur.errors import BackendError
 from rekur.graph import Graph, parse, to_text, walk
 from rekur.run.call import Call, Scan
-from rekur.run.cpu.job import Job, Operands
+from rekur.run.cpu.job import Job
 from rekur.run.cpu.kernel import Compiled, compiled
+from rekur.run.cpu.operands import Operands
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
 from rekur.run.cpu.ragged import ragged, with_masks
@@ -29,6 +30,7 @@ class Cpu:
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.text = graph, to_text(graph)
+        self._operands = Operands.of(graph, ())
         self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
         compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
 
@@ -53,16 +55,16 @@ class Cpu:
         if call.memory:
             masked = self._masked(tuple(call.memory))
             return masked.run(with_masks(call, masked.graph))
-        training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
+        own = self._operands.tensors(call)
+        training = torch.is_grad_enabled() and any(t.requires_grad for t in own)
         states = [a.name for a in call.graph.of("state")]
         asked = {k: f"{SERIES}{k}" if k in states else k for k in (*call.outputs, *call.record) if k != states[0]}
         extra = tuple(asked.values())
         needs = frozenset(k for k, v in call.inputs.items() if v.requires_grad) if training else frozenset()
         code = compiled(self.text, extra, needs, training)
-        outside = _outside(code, call)
-        job = Job.of(code, call, tuple(outside))
-        y, *rest = run(job, [*job.operands.tensors(call), *outside.values()])
-        found = dict(zip((*states, *job.series), rest, strict=True))
+        outside = _outside(code, call) if code.parts.outside else {}
+        y, *rest = run(Job.of(code, call), [*own, *outside.values()])
+        found = dict(zip((*states, *code.wiring.extra), rest, strict=True))
         series = {states[0]: y} | {k: found[name] for k, name in asked.items()}
         return Scan(
             y,

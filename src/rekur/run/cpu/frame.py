@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 
+from rekur.run.cpu.arena import Layout
 from rekur.run.cpu.memory import Code
 from rekur.run.cpu.order import Order
+from rekur.run.cpu.record import Laid
 from rekur.run.cpu.target import Target
 from rekur.run.cpu.tile import Tile
 
+View = tuple[tuple[int, ...], tuple[int, ...]]
+"""Sizes and strides"""
+BARRIER = 16  # integers after the record, so that threads that wait do not disturb those who read it
+
 
 class Frame:
-    """Shapes of arrays, and the record with all that is known before there is memory."""
+    """Shapes and places of arrays, and the record with all that is known before there is memory.
+
+    Arrays of the way forth are `kept` for the way back, or not (`forth`); those of the way back must be zero before
+    (`cleared`), or not (`back`).
+    """
 
     def __init__(self, code: Code, target: Target, sizes: Mapping[str, int], order: Order, threads: int) -> None:
         self.code, self.sizes, self.order, self.threads = code, sizes, order, threads
@@ -22,7 +32,9 @@ class Frame:
         self.columns = Tile.of(target).vectors * target.lanes
         self.shapes = {a: (self._rows(a), self.stride(place.axes)) for a, place in code.arrays.items()}
         self.views = {a: self._view(a) for a in code.arrays}
+        self.times = {a: self._over_time(a) for a in code.arrays}
         self._fill_record()
+        self._lay_out()
 
     def pad(self, axis: str) -> int:
         """Floats from one vector along an axis to the next: whole panels, and an odd number of cache lines."""
@@ -37,8 +49,8 @@ class Frame:
             total *= self.sizes[a]
         return total
 
-    def strided(self, axes: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """(sizes, strides) of the values of one row."""
+    def strided(self, axes: Sequence[str]) -> View:
+        """The values of one row."""
         if not axes:
             return (self.lanes,), (1,)
         strides = [1]
@@ -54,46 +66,100 @@ class Frame:
         steps = {"time": o.steps + 1 if array.startswith("state ") else o.steps, "chunk": o.chunk}
         return steps.get(kind, 1) * o.batch
 
-    def _view(self, array: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _view(self, array: str) -> View:
         sizes, strides = self.strided(self.code.arrays[array].axes)
         rows, stride = self.shapes[array]
         return (rows, *sizes), (stride, *strides)
 
+    def _over_time(self, array: str) -> View:
+        """`(T, rows of the batch, *axes)`, of a scalar just one of its places."""
+        (rows, *sizes), (stride, *strides) = self.views[array]
+        if not self.code.arrays[array].axes:
+            sizes, strides = [], []
+        batch = self.order.batch
+        return (rows // batch, batch, *sizes), (batch * stride, stride, *strides)
+
+    # ---- places
+
+    def _lay_out(self) -> None:
+        """Which array lies in which piece of memory, and where."""
+        code = self.code
+        inside = {a: (pool, self._before_zeros(pool, a)) for a, pool in code.inside.items()}
+        if self.order.follows:  # what a step reads of a state is what the step before has left
+            inside |= {a: (f"state {a.removeprefix('before ')}", 0) for a in code.arrays if a.startswith("before ")}
+        whole = {a: inside[a][0] if a in inside else a for a in code.arrays}
+        kept = {whole[a] for a in code.kept}
+        cleared = {whole[a] for a in code.cleared}
+        back = {a for a in whole.values() if a.startswith(("d ", "handed "))}
+        forth = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a not in back}
+        behind = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a in back}
+        work = {"local": self._local, "scratch": self._scratch}
+        gradients = {f"gradient {s.weight}": self._gradient(s.axes, s.v is None) for s in code.shares}
+        self.kept = Layout({a: n for a, n in forth.items() if a in kept}, inside)
+        self.forth = Layout({a: n for a, n in forth.items() if a not in kept} | self._laid(code.forward) | work, inside)
+        self.cleared = Layout({a: n for a, n in behind.items() if a in cleared} | gradients, inside)
+        self.back = Layout(
+            {a: n for a, n in behind.items() if a not in cleared} | self._laid(code.backward) | work, inside
+        )
+        for layout in (self.kept, self.forth, self.cleared, self.back):
+            found = [(i, name, 0) for name, i in self._arrays if name in layout]
+            layout.point(found + [(i, "local", at) for i, at in self._locals.items() if "local" in layout])
+
+    def _before_zeros(self, pool: str, array: str) -> int:
+        """Where the rows of an array begin in a pool, whose last row is one of zeros."""
+        rows, stride = self.shapes[pool]
+        return (rows - 1 - self.shapes[array][0]) * stride
+
+    def _laid(self, laid: Iterable[Laid]) -> dict[str, int]:
+        """The room for weights as the steps read them."""
+        out = {}
+        for one in laid:
+            if one.kind == "vector":
+                out[one.array] = self.stride(one.axes)
+            else:
+                sizes = [self.sizes[a] for a in one.axes]
+                outputs, inner = sizes if one.kind == "packed" else reversed(sizes)
+                out[one.array] = -(-outputs // self.columns) * self.columns * inner
+        return out
+
+    def _gradient(self, axes: tuple[str, ...], vector: bool) -> int:
+        """The room for the gradient in a weight."""
+        return self.stride(axes) if vector else self.sizes[axes[0]] * self.pad(axes[1])
+
+    # ---- the record
+
     def _fill_record(self) -> None:
-        """The template of the record; what is left are the addresses of arrays, and of rows of each thread."""
+        """The template of the record; what is left are addresses."""
         o, fields = self.order, self.code.record.fields
-        local, self.locals = 0, {}
+        local, self._locals = 0, {}
         for name, axes in self.code.record.locals.items():
-            self.locals[fields[f"array {name}"]] = 4 * local
+            self._locals[fields[f"array {name}"]] = local
             local += self.stride(axes) * max(o.batch, o.segment_rows)
-        self.local_size = local * self.threads
+        self._local = local * self.threads
         scratch = o.chunk * o.batch * (8 + 4 * self.columns) * self._inner_rows() + 64
-        self.scratch_size = scratch * self.threads if "array scratch" in fields else 0
+        self._scratch = scratch * self.threads if "array scratch" in fields else 0
         pads = [self.pad(a) for a in self.sizes if f"pad {a}" in fields]
-        self.zeros = torch.zeros(max(pads, default=1))
+        self.zeros = torch.zeros(max(pads, default=1), dtype=torch.float32, device="cpu")
         fixed = {"zeros": self.zeros, **o.tables()}
         numbers = {
             "batch": o.batch, "steps": o.steps, "threads": self.threads, "local": local, "laid": 0,
             "divided": int(o.divided(self.threads)), "chunk": o.chunk, "chunks": o.chunks, "scratch": scratch,
         }  # fmt: skip
-        self.record = np.zeros(len(fields), dtype=np.int64)
-        self.pointers: list[tuple[str, int]] = []
-        self.strides: list[tuple[str, int]] = []
+        self.record = np.zeros(len(fields) + 2 * BARRIER, dtype=np.int64)
+        self._arrays: list[tuple[str, int]] = []
         for name, i in fields.items():
             kind, _, rest = name.partition(" ")
             if kind == "array" and rest in fixed:
                 v = fixed[rest]
                 assert v is None or v.is_contiguous(), rest
                 self.record[i] = 0 if v is None else v.data_ptr()
-            elif kind == "array" and i not in self.locals:
-                self.pointers.append((rest, i))
-            elif kind == "stride":
-                self.strides.append((f"weight {rest}", i))
+            elif kind == "array" and i not in self._locals:
+                self._arrays.append((rest, i))
             elif kind == "size":
                 self.record[i] = self.sizes[rest]
             elif kind == "pad":
                 self.record[i] = self.pad(rest)
-            elif kind != "array":
+            elif kind not in ("array", "stride"):
                 self.record[i] = numbers[name]
 
     def _inner_rows(self) -> int:

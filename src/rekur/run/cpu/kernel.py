@@ -13,11 +13,13 @@ from torch import Tensor
 
 from rekur.graph import Graph, parse
 from rekur.run.cpu import program
+from rekur.run.cpu.arena import Arena
 from rekur.run.cpu.builder import Module
-from rekur.run.cpu.frame import Frame
+from rekur.run.cpu.frame import BARRIER, Frame
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
+from rekur.run.cpu.operands import Operands, Wiring
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
 from rekur.run.cpu.record import Laid
@@ -53,6 +55,8 @@ class Compiled:
         self.constants_in_time = time is not None and bool(time.of("constant"))
         if step_back is not None:
             program.backward(self.code, self.parts, step_back, time_back, needs, self.columns)
+        self.operands = Operands.of(graph, tuple(self.parts.outside))
+        self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = Library(str(self.code.module), target)
         entry = [ctypes.c_void_p, ctypes.c_int64]
@@ -74,91 +78,81 @@ class Compiled:
 
 
 class Run:
-    """The arrays of one call, by name, and the call itself."""
+    """The memory of one entry into the code, and the entry itself.
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
-        self.arrays: dict[str, Tensor] = {}
+    :param arenas: the pieces of memory that the frame describes.
+    """
 
-    def make(self, array: str, clear: bool = False) -> Tensor:
-        """Memory for an array; a view `(rows, *axes)` of it comes back."""
-        shape, pool = self.frame.shapes[array], self.frame.code.inside.get(array)
-        if pool is not None:
-            self.arrays[array] = self.arrays[pool][-1 - shape[0] : -1]
-        else:
-            self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
-            if self.frame.code.arrays[array].rows == "pool":
-                self.arrays[array][-1] = 0.0
-        return self.view(array)
+    def __init__(self, frame: Frame, *arenas: Arena) -> None:
+        self.frame, self.arenas = frame, arenas
+        self.record: NDArray[np.int64] = frame.record.copy()
+        self.address: int = self.record.ctypes.data
+        for arena in arenas:
+            arena.enter(self.record)
+        fields = frame.code.record.fields
+        if "array barrier" in fields:
+            self.record[fields["array barrier"]] = self.address + 8 * (len(fields) + BARRIER)
+        self._weights: list[Tensor] = []
+
+    @classmethod
+    def forth(cls, frame: Frame) -> Run:
+        """To run `forward`; the first arena is what the way back needs."""
+        return cls(frame, *(Arena(layout, _empty(layout.total)) for layout in (frame.kept, frame.forth)))
+
+    @classmethod
+    def back(cls, frame: Frame, kept: Tensor) -> Run:
+        """To run `backward` on what `forward` has left."""
+        cleared = Arena(frame.cleared, torch.zeros(frame.cleared.total, dtype=torch.float32, device="cpu"))
+        return cls(frame, Arena(frame.kept, kept), cleared, Arena(frame.back, _empty(frame.back.total)))
+
+    def _arena(self, array: str) -> Arena:
+        return next(arena for arena in self.arenas if array in arena.layout)
 
     def view(self, array: str) -> Tensor:
         """An array as `(rows, *axes)`; a scalar has a place in every lane of a vector."""
-        return self.arrays[array].as_strided(*self.frame.views[array])
+        return self._arena(array).view(array, *self.frame.views[array])
 
     def over_time(self, array: str) -> Tensor:
-        """An array as `(T, B, *axes)`."""
+        """An array as `(T, B, *axes)`, of a scalar one place."""
+        return self._arena(array).view(array, *self.frame.times[array])
+
+    def spread(self, array: str) -> Tensor:
+        """An array as `(T, B, *axes)`, a scalar with all its places."""
         (rows, *sizes), (stride, *strides) = self.frame.views[array]
-        if not self.frame.code.arrays[array].axes:
-            sizes, strides = [], []
         batch = self.frame.order.batch
-        return self.arrays[array].as_strided((rows // batch, batch, *sizes), (batch * stride, stride, *strides))
+        shape = (rows // batch, batch, *sizes), (batch * stride, stride, *strides)
+        return self._arena(array).view(array, *shape)
 
-    def fill(self, array: str, values: Tensor, clear: bool = False) -> None:
-        """Make an array with the values given, `(rows, *axes)`."""
-        self.put(self.make(array, clear), values)
+    def weights(self, weights: Sequence[tuple[Laid, Tensor]]) -> None:
+        """Point at the weights that the code lays out."""
+        fields = self.frame.code.record.fields
+        for one, w in weights:
+            if not (w.is_contiguous() or (w.dim() == 2 and w.stride(1) == 1)):
+                w = w.detach().contiguous()
+                self._weights.append(w)  # lives as long as this run
+            self.record[fields[f"array weight {one.weight}"]] = w.data_ptr()
+            if one.kind != "vector":
+                self.record[fields[f"stride {one.weight}"]] = w.stride(0)
 
-    @staticmethod
-    def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
-        """Fill rows; a scalar goes to every lane of a vector."""
-        view[rows] = values if values.dim() > 1 else values[:, None]
-
-    def weights(self, weights: Mapping[str, Tensor], laid: Sequence[Laid]) -> None:
-        """Point at the weights, and make room for them as the steps read them."""
-        columns = self.frame.columns
-        for one in laid:
-            w = weights[one.weight].detach()
-            if one.kind == "vector":
-                w = w.contiguous()
-                size = self.frame.stride(one.axes)
-            else:
-                if w.stride(1) != 1:
-                    w = w.contiguous()
-                outputs, inner = w.shape if one.kind == "packed" else reversed(w.shape)
-                size = -(-outputs // columns) * columns * inner
-            self.arrays[f"weight {one.weight}"] = w
-            self.arrays[one.array] = torch.empty(size)
-
-    def gradient(self, share: Share) -> None:
-        """Memory for the gradient in a weight."""
-        f = self.frame
-        shape = (1, f.stride(share.axes)) if share.v is None else (f.sizes[share.axes[0]], f.pad(share.axes[1]))
-        self.arrays.setdefault(f"gradient {share.weight}", torch.zeros(shape))
-
-    def weight_gradient(self, share: Share) -> Tensor:
-        """The gradient in a weight, of the weight's shape."""
-        g = self.arrays[f"gradient {share.weight}"]
-        return g.as_strided(*self.frame.strided(share.axes)) if share.axes else g[0, 0]
+    def gradient(self, share: Share) -> Tensor:
+        """The gradient in a weight, of the weight's shape; a copy."""
+        shape = self.frame.strided(share.axes) if share.axes else ((), ())
+        name = f"gradient {share.weight}"
+        return self._arena(name).view(name, *shape).clone(memory_format=torch.contiguous_format)
 
     def call(self, function: Callable[[int, int], None]) -> None:
-        """Fill in the record and enter the code, all threads together."""
-        address = self.record().ctypes.data
-        together(self.frame.threads, lambda tid: function(address, tid))
+        """Enter the code, all threads together."""
+        together(self.frame.threads, lambda tid: function(self.address, tid))
 
-    def record(self) -> NDArray[np.int64]:
-        """The record with every address; the memory that it points at lives as long as this run."""
-        f = self.frame
-        record = f.record.copy()
-        self.arrays["local"] = memory = torch.empty(f.local_size)
-        self.arrays["barrier"] = torch.zeros(1, dtype=torch.int64)
-        self.arrays["scratch"] = torch.empty(f.scratch_size)
-        for name, i in f.pointers:
-            if name in self.arrays:
-                record[i] = self.arrays[name].data_ptr()
-        for name, i in f.strides:
-            if name in self.arrays and self.arrays[name].dim():
-                record[i] = self.arrays[name].stride(0)
-        start = memory.data_ptr()
-        for i, offset in f.locals.items():
-            record[i] = start + offset
-        self._record = record
-        return record
+
+def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
+    """Fill rows of an array; a scalar goes to every lane of a vector."""
+    values = values if values.dim() == view.dim() else values[..., None]
+    if isinstance(rows, slice):
+        view.copy_(values)
+    else:
+        view[rows] = values
+
+
+def _empty(size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.float32, device="cpu")

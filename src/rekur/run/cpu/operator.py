@@ -24,13 +24,13 @@ class _Operator(torch.autograd.Function):
     def forward(ctx: Any, job: Job, *tensors: Tensor) -> tuple[Tensor, ...]:
         outputs, kept = job.forward(tensors)
         ctx.job = job
-        ctx.save_for_backward(*tensors, *kept)
+        ctx.save_for_backward(*tensors, kept)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         job: Job = ctx.job
-        tensors, kept = ctx.saved_tensors[: job.count], ctx.saved_tensors[job.count :]
+        *tensors, kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (None, *job.again(tensors, grads))
-        return (None, *job.backward(tensors, kept, grads))
+        return (None, *job.backward(tensors, kept, grads, ctx.needs_input_grad[1:]))

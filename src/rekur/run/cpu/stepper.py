@@ -40,26 +40,24 @@ class Stepper:
             raise BackendError("it computes with its weights alone")
         order = order_of((rows,), 1, None, None, False, None, code.constants_in_time)
         threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
-        self._run = run = Run(code.frame(sizes, order, threads))
-        for array in code.code.arrays:
-            kind, _, name = array.partition(" ")
-            run.make(array, clear=True)
-            if kind == "before":
-                run.arrays[array] = run.arrays[f"state {name}"]
-        run.weights(params, code.code.forward)
-        self._ticket = run.arrays["ticket"] = torch.zeros(1, dtype=torch.int64)
-        record = run.record()
-        self._address, self._forward = record.ctypes.data, code.forward
-        self._x = [run.view(f"input {k}") if f"input {k}" in run.arrays else None for k in self._inputs]
-        self._before = {k: run.over_time(f"state {k}")[0] for k in self._states}
-        self._after = {k: run.over_time(f"state {k}")[1] for k in self._states}
+        self._run = run = Run.forth(code.frame(sizes, order, threads))
+        for arena in run.arenas:
+            arena.memory.zero_()
+        run.weights([(one, params[one.weight]) for one, _ in code.wiring.forward])
+        self._ticket = torch.zeros(1, dtype=torch.int64, device="cpu")
+        fields = code.code.record.fields
+        run.record[fields["array ticket"]] = self._ticket.data_ptr()
+        self._address, self._forward = run.address, code.forward
+        arrays = [(k, f"input {k}") for k in self._inputs]
+        self._x = [run.over_time(a)[0] if a in code.code.arrays else None for _, a in arrays]
+        self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
         self._others: list[Future[None]] = []
         self._process, self._alone = os.getpid(), threading.Lock()
         if self._pool is not None:
             self._others = [self._pool.submit(code.serve, self._address, i) for i in range(1, threads)]
         self._step()  # lays out the weights
-        record[code.code.record.fields["laid"]] = 1
+        run.record[fields["laid"]] = 1
 
     def _step(self) -> None:
         self._ticket += 1
