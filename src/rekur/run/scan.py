@@ -67,10 +67,16 @@ def scan(
         kernel.graph, params, x, state, constants, initial, lengths, live, reset, reverse, memory_lengths, sizes,
         tuple(outputs), tuple(record),
     )  # fmt: skip
-    with torch.autocast(call.like.device.type, enabled=False):
-        idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
-        result = _nothing(call) if idle else kernel.run(call)
-        return _zero_dead(call, result) if call.memory else result
+    if torch.is_autocast_enabled(kind := call.like.device.type):
+        with torch.autocast(kind, enabled=False):
+            return _run(kernel, call)
+    return _run(kernel, call)
+
+
+def _run(kernel: Kernel, call: Call) -> Scan:
+    idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
+    result = _nothing(call) if idle else kernel.run(call)
+    return _zero_dead(call, result) if call.memory else result
 
 
 def _call(
@@ -93,7 +99,7 @@ def _call(
     _known(graph, "weight", _mapping(graph, "weight", params), graph.parameters, all_of=True)
     sizes = Sizes(graph.name, next((v for v in params.values() if isinstance(v, Tensor)), None))
     for leaf in graph.parameters.values():
-        sizes.read(f"the weight {leaf.name!r}", params[leaf.name], (), leaf.axes)
+        sizes.read("weight", leaf.name, params[leaf.name], (), leaf.axes)
     wanted = graph.of("input")
     if isinstance(x, Tensor):
         if len(wanted) != 1:
@@ -106,15 +112,15 @@ def _call(
     lattice = _on_lattice(graph, x)
     lead = ("B", "L") if lattice else ("B",)
     series = ("B", "T", "L") if lattice else ("B", "T")
-    inputs = {a.name: sizes.read(f"the input {a.name!r}", x[a.name], series, a.axes) for a in wanted}
+    inputs = {a.name: sizes.read("input", a.name, x[a.name], series, a.axes) for a in wanted}
     states = graph.of("state")
     _known(graph, "state", initial, [a.name for a in states], all_of=False)
     handed_in = _mapping(graph, "state", state)
     _known(graph, "state", handed_in, [a.name for a in states], all_of=state is not None)
     _known(graph, "constant", constants, [a.name for a in graph.of("constant")], all_of=True)
-    held = {a.name: sizes.read(f"the constant {a.name!r}", constants[a.name], lead, a.axes)
+    held = {a.name: sizes.read("constant", a.name, constants[a.name], lead, a.axes)
             for a in graph.of("constant")}  # fmt: skip
-    given = {k: sizes.read(f"the state {k!r}", v, lead, _argument(states, k).axes) for k, v in handed_in.items()}
+    given = {k: sizes.read("state", k, v, lead, _argument(states, k).axes) for k, v in handed_in.items()}
     sizes.fill(_mapping(graph, "size", told))
     fresh = {a.name: _fresh(a, initial, sizes, lead) for a in states}
     memory = {}
@@ -152,6 +158,8 @@ def _mapping(graph: Graph, what: str, given: Mapping[str, Any] | None) -> Mappin
 
 def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], all_of: bool) -> None:
     names = list(names)
+    if [*given] == names:
+        return
     for name in given:
         if name not in names:
             raise ShapeError(f"{graph.name} has no {what} {name!r}{suggest(name, names)}")
@@ -170,7 +178,7 @@ def _on_lattice(graph: Graph, x: Mapping[str, Tensor]) -> bool:
 def _fresh(a: Argument, initial: Mapping[str, Tensor], sizes: Sizes, lead: tuple[str, ...]) -> Tensor:
     shape = tuple(sizes[axis] for axis in (*lead, *a.axes))
     if a.name in initial:
-        return sizes.read(f"the initial {a.name!r}", initial[a.name], (), a.axes).expand(shape)
+        return sizes.read("initial", a.name, initial[a.name], (), a.axes).expand(shape)
     return torch.full(shape, a.initial, dtype=sizes.like.dtype, device=sizes.like.device)
 
 

@@ -44,9 +44,15 @@ class Sizes:
                 f"{self.graph}: nothing that was given says how large the axis {axis} is; say sizes={{{axis!r}: …}}"
             ) from None
 
-    def read(self, what: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
-        """Check `v`, named `what`, against `(*lead, *axes)`, and remember what it says of sizes."""
-        names = (*lead, *axes)
+    def read(self, kind: str, name: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
+        """Check `v`, of a kind and named `name`, against `(*lead, *axes)`, and remember what it says of sizes."""
+        like = self._like
+        alike = like is not None and isinstance(v, Tensor) and v.dtype == like.dtype and v.device == like.device
+        if alike and v.shape == tuple(map(self.known.get, (*lead, *axes))):  # nothing is new, and all fits
+            return v
+        return self._learn(f"the {kind} {name!r}", v, (*lead, *axes))
+
+    def _learn(self, what: str, v: Tensor, names: tuple[str, ...]) -> Tensor:
         if not isinstance(v, Tensor):
             raise ShapeError(f"{self.graph}: {what} must be a tensor, got {type(v).__name__}")
         if self._like is None:

@@ -59,9 +59,9 @@ class Arena:
     def __init__(self, layout: Layout, memory: Tensor) -> None:
         self.layout, self.memory = layout, memory
 
-    def view(self, array: str, size: Sequence[int], stride: Sequence[int]) -> Tensor:
-        """An array in the shape given."""
-        return self.memory.as_strided(size, stride, self.layout.find(array))
+    def view(self, array: str, size: Sequence[int], stride: Sequence[int], shift: int = 0) -> Tensor:
+        """An array in the shape given, from a place on."""
+        return self.memory.as_strided(size, stride, self.layout.find(array) + shift)
 
     def enter(self, record: NDArray[np.int64]) -> None:
         """Point at its arrays."""

@@ -65,9 +65,29 @@ def backward_driver(
             d.wait()
         for share in shares:
             _share(d, share, t0, n)
-        d.wait()
+        d.wait()  # for those who still read what the next chunk overwrites, and for the sums of all
 
     f.loop("0", d.chunks, "1", one)
+    for weight, axes in {share.weight: share.axes for share in shares}.items():
+        _hand_over(d, weight, axes)
+
+
+def _hand_over(d: Driver, weight: str, axes: tuple[str, ...]) -> None:
+    """This thread's part of a weight's gradient, without the padding."""
+    f = d.f
+    d.module.declare("void", "llvm.memcpy.p0.p0.i64", "ptr", "ptr", "i64", "i1")
+    source, target = d.array(f"gradient {weight}"), d.array(f"d weight {weight}")
+    rows, size, pad = "1", "1", "0"
+    for axis in axes[:-1]:
+        rows = f.mul(rows, d.number(f"size {axis}"))
+    if axes:
+        size, pad = d.number(f"size {axes[-1]}"), d.number(f"pad {axes[-1]}")
+
+    def row(r: str) -> None:
+        src, dst = f.at(source, f.mul(r, pad)), f.at(target, f.mul(r, size))
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {dst}, ptr {src}, i64 {f.mul(size, '4')}, i1 false)")
+
+    f.loop(*own_part(d, rows, 1), "1", row)
 
 
 def _share(d: Driver, share: Share, t0: str, steps: str) -> None:

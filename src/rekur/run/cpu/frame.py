@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ class Frame:
     """Shapes and places of arrays, and the record with all that is known before there is memory.
 
     Arrays of the way forth are `kept` for the way back, or not (`forth`); those of the way back must be zero before
-    (`cleared`), or not (`back`).
+    (`cleared`), or not (`back`); the gradients in `weights` come out as they lie.
     """
 
     def __init__(self, code: Code, target: Target, sizes: Mapping[str, int], order: Order, threads: int) -> None:
@@ -32,7 +33,10 @@ class Frame:
         self.columns = Tile.of(target).vectors * target.lanes
         self.shapes = {a: (self._rows(a), self.stride(place.axes)) for a, place in code.arrays.items()}
         self.views = {a: self._view(a) for a in code.arrays}
-        self.times = {a: self._over_time(a) for a in code.arrays}
+        self.times = {
+            a: self._over_time(a, *self.strided(p.axes) if p.axes else ((), ())) for a, p in code.arrays.items()
+        }
+        self.spread = {a: self._over_time(a, *self.strided(p.axes)) for a, p in code.arrays.items()}
         self._fill_record()
         self._lay_out()
 
@@ -71,11 +75,9 @@ class Frame:
         rows, stride = self.shapes[array]
         return (rows, *sizes), (stride, *strides)
 
-    def _over_time(self, array: str) -> View:
-        """`(T, rows of the batch, *axes)`, of a scalar just one of its places."""
-        (rows, *sizes), (stride, *strides) = self.views[array]
-        if not self.code.arrays[array].axes:
-            sizes, strides = [], []
+    def _over_time(self, array: str, sizes: tuple[int, ...], strides: tuple[int, ...]) -> View:
+        """`(T, rows of the batch, *sizes)`"""
+        rows, stride = self.shapes[array]
         batch = self.order.batch
         return (rows // batch, batch, *sizes), (batch * stride, stride, *strides)
 
@@ -96,12 +98,18 @@ class Frame:
         work = {"local": self._local, "scratch": self._scratch}
         gradients = {f"gradient {s.weight}": self._gradient(s.axes, s.v is None) for s in code.shares}
         self.kept = Layout({a: n for a, n in forth.items() if a in kept}, inside)
-        self.forth = Layout({a: n for a, n in forth.items() if a not in kept} | self._laid(code.forward) | work, inside)
+        self.forth = Layout(
+            {a: n for a, n in forth.items() if a not in kept} | self._laid(code.forward) | work, inside
+        )
         self.cleared = Layout({a: n for a, n in behind.items() if a in cleared} | gradients, inside)
         self.back = Layout(
             {a: n for a, n in behind.items() if a not in cleared} | self._laid(code.backward) | work, inside
         )
-        for layout in (self.kept, self.forth, self.cleared, self.back):
+        self.lives = {a: int(whole[a] not in kept) if whole[a] in forth else 2 - (whole[a] in cleared) for a in whole}
+        shapes = {f"d weight {s.weight}": tuple(self.sizes[a] for a in s.axes) for s in code.shares}
+        self.weights = Layout({a: math.prod(shape) for a, shape in shapes.items()}, {})
+        self.views |= {a: (shape, _dense(shape)) for a, shape in shapes.items()}
+        for layout in (self.weights, self.kept, self.forth, self.cleared, self.back):
             found = [(i, name, 0) for name, i in self._arrays if name in layout]
             layout.point(found + [(i, "local", at) for i, at in self._locals.items() if "local" in layout])
 
@@ -171,3 +179,8 @@ class Frame:
                 count *= self.sizes[a]
             counts.append(count)
         return max(counts)
+
+
+def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of values that lie side by side."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))

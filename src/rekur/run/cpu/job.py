@@ -64,11 +64,10 @@ class Job:
                 put(run.view(array), order.batch_in(tensors[i]))
         for array in wiring.pools:
             run.view(array)[-1] = 0.0
-        run.weights([(one, tensors[i]) for one, i in wiring.forward])
+        run.weights(tensors, wiring.forward)
         run.call(self.code.forward)
-        states = [run.over_time(f"state {name}") for name in self.states]
-        output = order.outward(states[0][1 : order.steps + 1])
-        finals = [order.last(v) for v in states]
+        output = order.outward(run.after(f"state {self.states[0]}"))
+        finals = [order.last(run.over_time(f"state {name}")) for name in self.states]
         series = [order.outward(run.over_time(f"output {k}")) for k in wiring.extra]
         return (output, *finals, *series), run.arenas[0].memory
 
@@ -86,20 +85,20 @@ class Job:
                 put(run.spread(array), order.inward(g))
         for name, g in zip(self.states, grads[1:], strict=False):
             put(run.view(f"d state {name}"), order.batch_in(g), order.finals)
-        run.weights([(one, tensors[i]) for one, i in wiring.backward])
+        run.weights(tensors, wiring.backward)
         run.call(self.code.backward)
         return [self._gradient(run, i) if need else None for i, need in enumerate(needed)]
 
     def _gradient(self, run: Run, i: int) -> Tensor | None:
-        found, order = self.code.wiring.gradients[i], self.frame.order
-        if found is None or (isinstance(found, str) and found.startswith("d initial ") and self.call.reset is None):
+        array, order = self.code.wiring.gradients[i], self.frame.order
+        if array is None or (array.startswith("d initial ") and self.call.reset is None):
             return None
-        if not isinstance(found, str):
-            return run.gradient(found)
-        if found.startswith("d input "):
-            return order.outward(run.over_time(found))
-        v = run.view(found)
-        return order.batch_out(v if self.code.code.arrays[found].axes else v[:, 0])
+        if array.startswith("d weight "):
+            return run.arenas[-1].view(array, *self.frame.views[array]).data  # with a version of its own
+        if array.startswith("d input "):
+            return order.outward(run.over_time(array))
+        v = run.view(array)
+        return order.batch_out(v if self.code.code.arrays[array].axes else v[:, 0])
 
     def again(self, tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor | None]:
         """Gradients that can be differentiated again: through the reference."""

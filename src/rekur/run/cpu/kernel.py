@@ -16,13 +16,11 @@ from rekur.run.cpu import program
 from rekur.run.cpu.arena import Arena
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.frame import BARRIER, Frame
-from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
-from rekur.run.cpu.operands import Operands, Wiring
+from rekur.run.cpu.operands import Operands, Source, Wiring
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
-from rekur.run.cpu.record import Laid
 from rekur.run.cpu.target import Library, Target, host
 from rekur.run.cpu.threads import together
 from rekur.run.cpu.tile import Tile
@@ -102,43 +100,38 @@ class Run:
     @classmethod
     def back(cls, frame: Frame, kept: Tensor) -> Run:
         """To run `backward` on what `forward` has left."""
-        cleared = Arena(frame.cleared, torch.zeros(frame.cleared.total, dtype=torch.float32, device="cpu"))
-        return cls(frame, Arena(frame.kept, kept), cleared, Arena(frame.back, _empty(frame.back.total)))
-
-    def _arena(self, array: str) -> Arena:
-        return next(arena for arena in self.arenas if array in arena.layout)
+        cleared = torch.zeros(frame.cleared.total, dtype=torch.float32, device="cpu")
+        back, weights = (Arena(layout, _empty(layout.total)) for layout in (frame.back, frame.weights))
+        return cls(frame, Arena(frame.kept, kept), Arena(frame.cleared, cleared), back, weights)
 
     def view(self, array: str) -> Tensor:
         """An array as `(rows, *axes)`; a scalar has a place in every lane of a vector."""
-        return self._arena(array).view(array, *self.frame.views[array])
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.views[array])
+
+    def after(self, array: str) -> Tensor:
+        """A state after each step as `(T, B, *axes)`."""
+        (_, *sizes), stride = self.frame.times[array]
+        arena = self.arenas[self.frame.lives[array]]
+        return arena.view(array, (self.frame.order.steps, *sizes), stride, stride[0])
 
     def over_time(self, array: str) -> Tensor:
         """An array as `(T, B, *axes)`, of a scalar one place."""
-        return self._arena(array).view(array, *self.frame.times[array])
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.times[array])
 
     def spread(self, array: str) -> Tensor:
         """An array as `(T, B, *axes)`, a scalar with all its places."""
-        (rows, *sizes), (stride, *strides) = self.frame.views[array]
-        batch = self.frame.order.batch
-        shape = (rows // batch, batch, *sizes), (batch * stride, stride, *strides)
-        return self._arena(array).view(array, *shape)
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.spread[array])
 
-    def weights(self, weights: Sequence[tuple[Laid, Tensor]]) -> None:
+    def weights(self, tensors: Sequence[Tensor] | Mapping[int, Tensor], sources: Sequence[Source]) -> None:
         """Point at the weights that the code lays out."""
-        fields = self.frame.code.record.fields
-        for one, w in weights:
-            if not (w.is_contiguous() or (w.dim() == 2 and w.stride(1) == 1)):
+        for i, field, stride in sources:
+            w = tensors[i]
+            if not w.is_contiguous() and (stride is None or w.stride(1) != 1):
                 w = w.detach().contiguous()
                 self._weights.append(w)  # lives as long as this run
-            self.record[fields[f"array weight {one.weight}"]] = w.data_ptr()
-            if one.kind != "vector":
-                self.record[fields[f"stride {one.weight}"]] = w.stride(0)
-
-    def gradient(self, share: Share) -> Tensor:
-        """The gradient in a weight, of the weight's shape; a copy."""
-        shape = self.frame.strided(share.axes) if share.axes else ((), ())
-        name = f"gradient {share.weight}"
-        return self._arena(name).view(name, *shape).clone(memory_format=torch.contiguous_format)
+            self.record[field] = w.data_ptr()
+            if stride is not None:
+                self.record[stride] = w.stride(0)
 
     def call(self, function: Callable[[int, int], None]) -> None:
         """Enter the code, all threads together."""

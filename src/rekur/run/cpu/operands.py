@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rekur.graph import Graph
 from rekur.run.call import Call
-from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.memory import Code
+from rekur.run.cpu.record import Laid
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class Operands:
         return replace(call, **groups)
 
 
+Source = tuple[int, int, int | None]
+"""A weight that the code lays out: which operand, and the fields of its address and of its stride"""
+
+
 class Wiring:
     """Which array of the code each operand goes into, and which holds its gradient."""
 
@@ -69,18 +73,24 @@ class Wiring:
         self.initial = arrays("initial", "initial")
         self.pools = [a for a, place in code.arrays.items() if place.rows == "pool" and a.startswith("state ")]
         self.forward, self.backward = (
-            [(one, operands.find("params", one.weight)) for one in laid] for laid in (code.forward, code.backward)
+            [self._source(code, one, operands.find("params", one.weight)) for one in laid]
+            for laid in (code.forward, code.backward)
         )
         self.extra = [a.removeprefix("output ") for a in code.arrays if a.startswith("output ")]
         """The extra outputs"""
-        shares = {s.weight: s for s in reversed(code.shares)}
-        self.gradients = [self._gradient(code, shares, *key) for key in operands.places]
-        """Of each operand: its share of a weight's gradient, or the array, or None where there is none"""
+        self.gradients = [self._gradient(code, *key) for key in operands.places]
+        """Of each operand: the array of its gradient, None where there is none"""
 
     @staticmethod
-    def _gradient(code: Code, shares: Mapping[str, Share], kind: str, name: str) -> Share | str | None:
-        if kind in ("params", "outside") and name in shares:
-            return shares[name]
+    def _source(code: Code, one: Laid, i: int) -> Source:
+        fields = code.record.fields
+        stride = None if one.kind == "vector" else fields[f"stride {one.weight}"]
+        return i, fields[f"array weight {one.weight}"], stride
+
+    @staticmethod
+    def _gradient(code: Code, kind: str, name: str) -> str | None:
+        if kind in ("params", "outside") and any(s.weight == name for s in code.shares):
+            return f"d weight {name}"
         what = {"inputs": "input", "constants": "constant", "outside": "constant"}.get(kind, kind)
         array = f"d {what} {name}"
         return array if array in code.arrays else None

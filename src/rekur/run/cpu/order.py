@@ -155,17 +155,21 @@ class Sequences(Order):
 
     def batch_in(self, v: Tensor) -> Tensor:
         """Sort rows."""
-        v = v.flatten(0, len(self.lead) - 1)
+        v = v if len(self.lead) == 1 else v.flatten(0, 1)
         return v if self.rows is None else v[self.rows]
 
     def batch_out(self, v: Tensor) -> Tensor:
         """Put rows where they were."""
-        v = v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
-        return v.reshape(*self.lead, *v.shape[1:])
+        contiguous = torch.contiguous_format
+        if self.rows is None:
+            v = v.clone(memory_format=contiguous)
+        else:
+            v = torch.empty_like(v, memory_format=contiguous).index_copy_(0, self.rows, v)
+        return v if len(self.lead) == 1 else v.reshape(*self.lead, *v.shape[1:])
 
     def last(self, v: Tensor) -> Tensor:
         """After as many steps as a row has."""
-        return self.batch_out(v[-1] if self.rows is None else v[self.sorted, torch.arange(self.batch)])
+        return self.batch_out(v.select(0, -1) if self.rows is None else v[self.sorted, torch.arange(self.batch)])
 
     def _by_row(self, v: Tensor) -> Tensor:
         """`(B, T, *lattice, …)` -> `(rows, T, …)`"""

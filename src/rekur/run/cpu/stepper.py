@@ -43,7 +43,9 @@ class Stepper:
         self._run = run = Run.forth(code.frame(sizes, order, threads))
         for arena in run.arenas:
             arena.memory.zero_()
-        run.weights([(one, params[one.weight]) for one, _ in code.wiring.forward])
+        run.weights(
+            {i: params[k] for (kind, k), i in code.operands.places.items() if kind == "params"}, code.wiring.forward
+        )
         self._ticket = torch.zeros(1, dtype=torch.int64, device="cpu")
         fields = code.code.record.fields
         run.record[fields["array ticket"]] = self._ticket.data_ptr()
