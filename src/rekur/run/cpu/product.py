@@ -40,7 +40,7 @@ def product_tile(m: Module, rows: int, vectors: int) -> None:
 
 
 def product_wide(m: Module, rows: int, vectors: int, panels: int) -> None:
-    """C[rows, panels] = initial + A[rows, K] · panels, for few rows: one panel has too few sums to fill the pipeline."""
+    """C[rows, panels] = initial + A[rows, K] · panels, for rows so few that one panel would not fill the pipeline."""
     f = m.function(f"product_wide_{rows}", arguments("*a lda *w size *i ldi *c ldc k"), internal=True)
     lanes, width = m.lanes, panels * vectors
     first = accumulators(f, "%i", "%ldi", rows, width)
