@@ -64,7 +64,7 @@ def set_apart(monkeypatch: pytest.MonkeyPatch, place: Callable[[Tensor], Tensor]
     """Have every array of a call apart, and uninitialised memory hold NaN."""
     monkeypatch.setattr(kernel, "Arena", type("Made", (Apart,), {"place": staticmethod(place), "known": {}}))
     monkeypatch.setattr(
-        kernel, "_empty", lambda size: torch.full((size + 1,), torch.nan)[:size]
+        kernel, "empty", lambda size: torch.full((size + 1,), torch.nan)[:size]
     )  # none without address
 
 

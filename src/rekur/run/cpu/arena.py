@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 LINE = 16  # floats in a line of the cache
+_HUGE = 2 << 20  # bytes of a huge page
+_FRESH = 32 << 20  # bytes from which on malloc asks the system each time, which then makes page after page
 
 
 class Layout:
@@ -66,3 +70,23 @@ class Arena:
     def enter(self, record: NDArray[np.int64]) -> None:
         """Point at its arrays."""
         self.layout.enter(record, self.memory.data_ptr())
+
+
+def empty(size: int) -> Tensor:
+    """Memory for so many floats. Much of it is taken in huge pages: making small ones can cost more than the work."""
+    if 4 * size < _FRESH or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty(size, dtype=torch.float32, device="cpu")
+    return _huge(size)
+
+
+def zeros(size: int) -> Tensor:
+    """The same, holding zeros."""
+    if 4 * size < _FRESH or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.zeros(size, dtype=torch.float32, device="cpu")
+    return _huge(size)  # new pages hold zeros
+
+
+def _huge(size: int) -> Tensor:
+    pages = mmap.mmap(-1, -(-4 * size // _HUGE) * _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=torch.float32, count=size)  # which keeps the pages

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rekur.graph import Graph, parse
 from rekur.run.cpu import program
-from rekur.run.cpu.arena import Arena
+from rekur.run.cpu.arena import Arena, empty, zeros
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.frame import BARRIER, Frame
 from rekur.run.cpu.library import shared
@@ -95,13 +94,13 @@ class Run:
     @classmethod
     def forth(cls, frame: Frame) -> Run:
         """To run `forward`; the first arena is what the way back needs."""
-        return cls(frame, *(Arena(layout, _empty(layout.total)) for layout in (frame.kept, frame.forth)))
+        return cls(frame, *(Arena(layout, empty(layout.total)) for layout in (frame.kept, frame.forth)))
 
     @classmethod
     def back(cls, frame: Frame, kept: Tensor) -> Run:
         """To run `backward` on what `forward` has left."""
-        cleared = torch.zeros(frame.cleared.total, dtype=torch.float32, device="cpu")
-        back, weights = (Arena(layout, _empty(layout.total)) for layout in (frame.back, frame.weights))
+        cleared = zeros(frame.cleared.total)
+        back, weights = (Arena(layout, empty(layout.total)) for layout in (frame.back, frame.weights))
         return cls(frame, Arena(frame.kept, kept), Arena(frame.cleared, cleared), back, weights)
 
     def view(self, array: str) -> Tensor:
@@ -145,7 +144,3 @@ def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> Non
         view.copy_(values)
     else:
         view[rows] = values
-
-
-def _empty(size: int) -> Tensor:
-    return torch.empty(size, dtype=torch.float32, device="cpu")
