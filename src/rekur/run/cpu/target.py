@@ -43,6 +43,12 @@ def host() -> Target:
     return Target(name, features.flatten(), 4, 32 if "aarch64" in llvm.get_default_triple() else 16)
 
 
+@cache
+def library(text: str, target: Target) -> Library:
+    """The functions of a text, compiled once: kernels that differ in one part have the other in common."""
+    return Library(text, target)
+
+
 class Library:
     """Compiled functions; they live as long as it does."""
 
