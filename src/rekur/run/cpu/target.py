@@ -61,11 +61,13 @@ class Library:
             machine = llvm.Target.from_triple(module.triple).create_target_machine(
                 cpu=target.cpu, features=target.features, opt=3
             )
-            tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-            tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
-            llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
-                module, llvm.create_pass_builder(machine, tuning)
-            )
+            tuning = llvm.create_pipeline_tuning_options(speed_level=1)
+            tuning.loop_unrolling = False
+            builder = llvm.create_pass_builder(machine, tuning)
+            passes = builder.getFunctionPassManager()  # nothing here gains from more: inlining only makes it longer
+            for function in module.functions:
+                if not function.is_declaration:
+                    passes.run(function, builder)
             self._engine = llvm.create_mcjit_compiler(module, machine)
             self._engine.finalize_object()
             self.machine = machine
