@@ -61,10 +61,12 @@ class Library:
             machine = llvm.Target.from_triple(module.triple).create_target_machine(
                 cpu=target.cpu, features=target.features, opt=3
             )
-            tuning = llvm.create_pipeline_tuning_options(speed_level=1)
-            tuning.loop_unrolling = False
-            builder = llvm.create_pass_builder(machine, tuning)
-            passes = builder.getFunctionPassManager()  # nothing here gains from more: inlining only makes it longer
+            builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+            passes = llvm.create_new_function_pass_manager()  # few: the text is near to what they would make of it
+            passes.add_simplify_cfg_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_loop_rotate_pass()
+            passes.add_simplify_cfg_pass()
             for function in module.functions:
                 if not function.is_declaration:
                     passes.run(function, builder)
