@@ -132,8 +132,7 @@ class Function:
 
     def constant(self, value: float) -> str:
         """The literal of a float in every lane."""
-        n = self.module.lanes
-        return "<" + ", ".join([f"float {literal(value)}"] * n) + ">"
+        return f"splat (float {literal(value)})"
 
     def fma(self, a: str, b: str, c: str) -> str:
         """a * b + c, rounded once."""
