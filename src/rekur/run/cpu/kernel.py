@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -26,10 +26,15 @@ from rekur.run.cpu.threads import together
 from rekur.run.cpu.tile import Tile
 
 
+@lru_cache(16)  # the kernels of one cell are asked for close together
+def _parsed(text: str) -> Graph:
+    return parse(text)
+
+
 @cache
 def compiled(text: str, extra: tuple[str, ...], needs: frozenset[str], training: bool) -> Compiled:
     """The code of a cell, made once for each graph and purpose."""
-    return Compiled(parse(text), extra, needs, training, host())
+    return Compiled(_parsed(text), extra, needs, training, host())
 
 
 FRAMES = 64
