@@ -45,6 +45,7 @@ def backward_driver(
 ) -> None:
     """backward(ctx, tid): chunk by chunk from the end"""
     f = d.f
+    barrier(d.module, d.record)
     lay_out(d, weights)
 
     def one(c: str) -> None:

@@ -20,6 +20,7 @@ SIGNATURES = {
     "column_sum": arguments("*d ldd *g *counts steps batch c0 c1"),
     "pack": arguments("*w ldw o k *packed p0 p1"),
     "pack_transposed": arguments("*w ldw o k *packed p0 p1"),
+    "pad": arguments("*w size rows *padded pad"),
 }
 """Function -> its arguments (type, name), for those who call it"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,20 @@ from rekur.run.cpu.memory import Code
 from rekur.run.cpu.operands import Operands, Source, Wiring
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
-from rekur.run.cpu.target import Library, Target, host
+from rekur.run.cpu.target import Target, host, library
 from rekur.run.cpu.threads import together
 from rekur.run.cpu.tile import Tile
+
+
+@lru_cache(16)  # the kernels of one cell are asked for close together
+def _parsed(text: str) -> Graph:
+    return parse(text)
 
 
 @cache
 def compiled(text: str, extra: tuple[str, ...], needs: frozenset[str], training: bool) -> Compiled:
     """The code of a cell, made once for each graph and purpose."""
-    return Compiled(parse(text), extra, needs, training, host())
+    return Compiled(_parsed(text), extra, needs, training, host())
 
 
 FRAMES = 64
@@ -45,7 +50,7 @@ class Compiled:
         self.columns = tile.vectors * target.lanes
         self.target, self.needs = target, needs
         self.parts = take_apart(graph, extra)
-        self.code = Code(Module(target.lanes))
+        self.code = Code(Module(target.lanes), Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
         program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
@@ -55,11 +60,12 @@ class Compiled:
         self.operands = Operands.of(graph, tuple(self.parts.outside))
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
-        self.library = Library(str(self.code.module), target)
+        self.library = library(str(self.code.forth), target)
         entry = [ctypes.c_void_p, ctypes.c_int64]
         self.forward, self.serve = (self.library.function(k, entry) for k in ("forward", "serve"))
         if training:
-            self.backward = self.library.function("backward", entry)
+            self.way_back = library(str(self.code.back), target)
+            self.backward = self.way_back.function("backward", entry)
         self._frames: dict[tuple[object, ...], Frame] = {}
 
     def frame(self, sizes: Mapping[str, int], order: Order, threads: int) -> Frame:

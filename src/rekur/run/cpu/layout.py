@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from rekur.run.cpu.builder import Module
 from rekur.run.cpu.driver import Driver
-from rekur.run.cpu.external import call_external
+from rekur.run.cpu.external import SIGNATURES, call_external, symbol
 from rekur.run.cpu.record import Laid
 
 
@@ -50,15 +51,21 @@ def _vector(d: Driver, one: Laid) -> None:
     rows = "1"
     for axis in one.axes[:-1]:
         rows = f.mul(rows, d.number(f"size {axis}"))
-    size, pad = d.number(f"size {one.axes[-1]}"), d.number(f"pad {one.axes[-1]}")
+    size, padded = d.number(f"size {one.axes[-1]}"), d.number(f"pad {one.axes[-1]}")
+    call_external(f, "pad", source, size, rows, target, padded)
+
+
+def pad(m: Module) -> None:
+    """padded[r][i] = w[r][i] for i < size, zero up to `pad`"""
+    f = m.function(symbol("pad", m.lanes), SIGNATURES["pad"])
 
     def row(r: str) -> None:
-        src, dst = f.at(source, f.mul(r, size)), f.at(target, f.mul(r, pad))
+        src, dst = f.at("%w", f.mul(r, "%size")), f.at("%padded", f.mul(r, "%pad"))
 
         def copy(i: str) -> None:
             f.do(f"store float {f.load_scalar(f.at(src, i))}, ptr {f.at(dst, i)}")
 
-        f.loop("0", size, "1", copy)
-        f.loop(size, pad, "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
+        f.loop("0", "%size", "1", copy)
+        f.loop("%size", "%pad", "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
 
-    f.loop("0", rows, "1", row)
+    f.loop("0", "%rows", "1", row)
