@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from rekur.cells import find
-from rekur.run.cpu import kernel, threads
+from rekur.run.cpu import team, threads
 from tests.compare import Named, leaves
 from tests.torch.cpu_cases import Case, results, run, same, use_threads
 from tests.torch.test_cpu_random import case as random_case
@@ -37,6 +38,33 @@ def test_any_number_of_threads(one: Case, monkeypatch: pytest.MonkeyPatch):
         assert same(with_threads(one, count, monkeypatch), want) == set()
 
 
+@pytest.mark.parametrize("one", [SHARED, RAGGED], ids=["shared", "ragged"])
+def test_threads_of_our_own(one: Case, monkeypatch: pytest.MonkeyPatch):
+    """Where torch has none that can be had: the same bits."""
+    want = with_threads(one, 1, monkeypatch)
+    monkeypatch.setattr(team, "team", lambda: None)
+    assert same(with_threads(one, 3, monkeypatch), want) == set()
+
+
+def test_a_team_that_is_too_small_is_not_used(monkeypatch: pytest.MonkeyPatch):
+    """As inside another parallel region of torch, where a thread is alone."""
+    there = team.team()
+    assert there is not None
+    ran: list[int] = []
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(lambda record, tid: ran.append(tid))
+    address = ctypes.cast(run, ctypes.c_void_p).value
+    assert address is not None
+    assert there.run(2, address, 0)
+    assert sorted(ran) == [0, 1]
+    limit = ctypes.CDLL(None).omp_set_max_active_levels
+    limit(0)
+    try:
+        assert not there.run(2, address, 0)
+        assert len(ran) == 2
+    finally:
+        limit(1)
+
+
 def test_threads_are_at_work(monkeypatch: pytest.MonkeyPatch):
     """The tests above say something: every thread enters, and one that does nothing is missed."""
     entered: list[int] = []
@@ -45,7 +73,8 @@ def test_threads_are_at_work(monkeypatch: pytest.MonkeyPatch):
         entered.extend(range(count))
         threads.together(count, run)
 
-    monkeypatch.setattr(kernel, "together", some)
+    monkeypatch.setattr(team, "team", lambda: None)
+    monkeypatch.setattr(team, "together", some)
     with_threads(SHARED, 3, monkeypatch)
     assert entered == [0, 1, 2] * 2  # forth and back
 

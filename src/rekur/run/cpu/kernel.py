@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -21,7 +20,7 @@ from rekur.run.cpu.operands import Operands, Source, Wiring
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
 from rekur.run.cpu.target import Target, host, library
-from rekur.run.cpu.threads import together
+from rekur.run.cpu.team import enter
 from rekur.run.cpu.tile import Tile
 
 
@@ -61,11 +60,10 @@ class Compiled:
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
-        entry = [ctypes.c_void_p, ctypes.c_int64]
-        self.forward, self.serve = (self.library.function(k, entry) for k in ("forward", "serve"))
+        self.forward, self.serve = (self.library.address(k) for k in ("forward", "serve"))
         if training:
             self.way_back = library(str(self.code.back), target)
-            self.backward = self.way_back.function("backward", entry)
+            self.backward = self.way_back.address("backward")
         self._frames: dict[tuple[object, ...], Frame] = {}
 
     def frame(self, sizes: Mapping[str, int], order: Order, threads: int) -> Frame:
@@ -138,9 +136,9 @@ class Run:
             if stride is not None:
                 self.record[stride] = w.stride(0)
 
-    def call(self, function: Callable[[int, int], None]) -> None:
-        """Enter the code, all threads together."""
-        together(self.frame.threads, lambda tid: function(self.address, tid))
+    def call(self, function: int) -> None:
+        """Enter the code at an address, all threads together."""
+        enter(self.frame.threads, function, self.address)
 
 
 def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:

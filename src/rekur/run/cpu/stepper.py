@@ -14,6 +14,7 @@ from rekur.errors import BackendError, ShapeError
 from rekur.graph import Graph
 from rekur.run.cpu.kernel import Run, compiled
 from rekur.run.cpu.order import order_of
+from rekur.run.cpu.team import callable_at
 from rekur.run.state import State
 
 _WORTH = 250_000
@@ -49,7 +50,7 @@ class Stepper:
         self._ticket = torch.zeros(1, dtype=torch.int64, device="cpu")
         fields = code.code.record.fields
         run.record[fields["array ticket"]] = self._ticket.data_ptr()
-        self._address, self._forward = run.address, code.forward
+        self._address, self._forward = run.address, callable_at(code.forward)
         arrays = [(k, f"input {k}") for k in self._inputs]
         self._x = [run.over_time(a)[0] if a in code.code.arrays else None for _, a in arrays]
         self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
@@ -57,7 +58,7 @@ class Stepper:
         self._others: list[Future[None]] = []
         self._process, self._alone = os.getpid(), threading.Lock()
         if self._pool is not None:
-            self._others = [self._pool.submit(code.serve, self._address, i) for i in range(1, threads)]
+            self._others = [self._pool.submit(callable_at(code.serve), self._address, i) for i in range(1, threads)]
         self._step()  # lays out the weights
         run.record[fields["laid"]] = 1
 
