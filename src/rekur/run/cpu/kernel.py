@@ -48,7 +48,7 @@ class Compiled:
     ) -> None:
         tile = Tile.of(target)
         self.columns = tile.vectors * target.lanes
-        self.target, self.needs = target, needs
+        self.target, self.needs, self.training = target, needs, training
         self.parts = take_apart(graph, extra)
         self.code = Code(Module(target.lanes), Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
