@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -71,7 +71,8 @@ def scan(
         "outputs": tuple(outputs), "record": tuple(record),
     }  # fmt: skip
     if torch.compiler.is_dynamo_compiling():
-        text = kernel.text_for(next((v for v in (*params.values(), x) if isinstance(v, Tensor)), None))
+        weights = _mapping(kernel.graph, "weight", params).values()
+        text = kernel.text_for(next((v for v in (*weights, x) if isinstance(v, Tensor)), None))
         if text is not None:
             return opaque(_traced, text=text, **given)
     return _scan(kernel, given)
@@ -86,6 +87,9 @@ def _scan(kernel: Kernel, given: Mapping[str, Any]) -> Scan:
 
 
 def _traced(given: Mapping[str, Any]) -> Flat:
+    if torch.compiler.is_dynamo_compiling():  # an error has broken the graph: it shall come as it is
+        as_it_is: Callable[[Mapping[str, Any]], Flat] = torch.compiler.disable(_traced)  # type: ignore[no-untyped-call]
+        return as_it_is(given)
     named = {**dict.fromkeys(_OPTIONAL), **given}
     return flat(_scan(_kernel(named.pop("text")), named))
 
