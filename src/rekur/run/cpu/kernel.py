@@ -62,7 +62,8 @@ class Compiled:
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
         entry = [ctypes.c_void_p, ctypes.c_int64]
-        self.forward, self.serve = (self.library.function(k, entry) for k in ("forward", "serve"))
+        names = ("forward", "serve", "lead")
+        self.forward, self.serve, self.lead = (self.library.function(k, entry) for k in names)
         if training:
             self.way_back = library(str(self.code.back), target)
             self.backward = self.way_back.function("backward", entry)
