@@ -132,7 +132,7 @@ def _(tensors: Sequence[Tensor], *how: Any) -> list[Tensor]:
         rows = sizes["B"] * sizes.get("L", 1)
         follows = one.reset is None and not code.code.reads
         shapes.append((Shapes(code.code, code.target, sizes, rows, sizes["T"], 1).layout_kept(follows).total,))
-    return [tensors[0].new_empty(shape) for shape in shapes]
+    return [tensors[0].new_empty(shape, dtype=torch.float32) for shape in shapes]  # symbols may be among them
 
 
 # ---- back
