@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.func import functional_call, grad, jvp, vmap
 
-from rekur.errors import BackendError, ShapeError
+from rekur.errors import BackendError
 from rekur.nn import Recurrent
 from rekur.run import State
 from tests.compare import TIGHT, Named, differ
@@ -130,9 +130,9 @@ def test_checks_of_values_are_made_when_the_graph_runs():
         run(x, lengths=torch.tensor([4, 0, 5]))
 
 
-def test_what_does_not_fit_is_said_as_ever():
-    with pytest.raises(ShapeError, match="the state 'h' has 2 rows"):
-        compiled(Pass("gru"), fullgraph=False)(torch.randn(3, 4, 3), {"0.h": torch.zeros(2, 5)})
+def test_what_does_not_fit_is_said():
+    with pytest.raises(RuntimeError, match=r"ShapeError.*the state 'h' has 2 rows"):
+        compiled(Pass("gru"))(torch.randn(3, 4, 3), {"0.h": torch.zeros(2, 5)})
 
 
 def test_the_same_graph_twice_and_gradients_of_gradients():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from rekur.errors import ShapeError, suggest
 from rekur.graph import Argument, Graph, parse
 from rekur.run.backends import Kernel, compile
 from rekur.run.call import Call, Scan
-from rekur.run.opaque import Flat, flat, opaque
+from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
 from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
 from rekur.run.state import State
 
@@ -74,7 +74,10 @@ def scan(
         weights = _mapping(kernel.graph, "weight", params).values()
         text = kernel.text_for(next((v for v in (*weights, x) if isinstance(v, Tensor)), None))
         if text is not None:
-            return opaque(_traced, text=text, **given)
+            names = [a.name for a in kernel.graph.of("state")]
+            torch._dynamo.comptime.comptime(_let_be)
+            plain, named, tensors = apart({"text": text, **given})
+            return scan_of(_traced(plain, named, *tensors), names, tuple(outputs), tuple(record))
     return _scan(kernel, given)
 
 
@@ -86,11 +89,13 @@ def _scan(kernel: Kernel, given: Mapping[str, Any]) -> Scan:
     return _run(kernel, call)
 
 
-def _traced(given: Mapping[str, Any]) -> Flat:
-    if torch.compiler.is_dynamo_compiling():  # an error has broken the graph: it shall come as it is
-        as_it_is: Callable[[Mapping[str, Any]], Flat] = torch.compiler.disable(_traced)  # type: ignore[no-untyped-call]
-        return as_it_is(given)
-    named = {**dict.fromkeys(_OPTIONAL), **given}
+def _let_be(_: object) -> None:
+    """Have Dynamo call `_traced` as it is; it asks for that while it traces, so that nobody else loads it."""
+    torch._dynamo.allow_in_graph(_traced)  # type: ignore[no-untyped-call]
+
+
+def _traced(constants: Constants, names: Names, *tensors: Tensor) -> list[Tensor]:
+    named = {**dict.fromkeys(_OPTIONAL), **together(constants, names, tensors)}
     return flat(_scan(_kernel(named.pop("text")), named))
 
 
