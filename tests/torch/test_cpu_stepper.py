@@ -13,6 +13,7 @@ from torch import Tensor
 from rekur.cells import find
 from rekur.errors import BackendError, ShapeError
 from rekur.nn import Recurrent
+from rekur.nn.stream import Stream
 from rekur.run import State
 from rekur.run.cpu import stepper
 
@@ -111,3 +112,24 @@ def test_prepared_within_prepared(layer: Recurrent):
     with layer.prepared():
         assert torch.equal(layer.step(x, state)[0], want)
     assert torch.equal(layer.step(x, state)[0], want)
+
+
+def test_a_stepper_that_is_closed_or_forgotten_has_no_threads(layer: Recurrent):
+    x, state = start()
+    layer.step(x, state)
+    assert layer._stream is not None
+    (one,) = layer._stream._steppers
+    assert isinstance(one, stepper.Stepper)
+    (other,) = one._others
+    assert other.is_alive()
+    one.close()
+    assert not other.is_alive()
+    with pytest.raises(BackendError, match="closed"):
+        layer.step(x, state)
+    layer._stream = Stream([layer._layer(0)])
+    layer.step(x, state)
+    (two,) = layer._stream._steppers
+    assert isinstance(two, stepper.Stepper)
+    (other,) = two._others
+    layer._stream, two = None, None
+    assert not other.is_alive()

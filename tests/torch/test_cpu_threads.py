@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -146,3 +149,70 @@ def test_two_backward_passes_are_the_same_bits():
         for _ in range(2)
     ]
     assert all(map(torch.equal, *gradients))
+
+
+def test_threads_of_the_user_scan_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Each with two threads of its own."""
+    use_threads(monkeypatch, 2)
+    cases = [replace(SHARED, seed=seed) for seed in range(3)]
+    want = [results(one) for one in cases]
+    wrong: list[int] = []
+    start = threading.Barrier(len(cases))
+
+    def often(k: int) -> None:
+        start.wait(60)
+        wrong.extend(k for _ in range(20) if same(results(cases[k]), want[k]))
+
+    users = [threading.Thread(target=often, args=(k,), daemon=True) for k in range(len(cases))]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(60)
+        assert not user.is_alive()
+    assert wrong == []
+
+
+def test_a_signal_between_threads_strands_nobody_else():
+    """One waits for another that never comes: it is left there with what it works on, and the next call goes well."""
+    never = threading.Event()
+
+    class Call:
+        def __call__(self, i: int) -> None:
+            if i == 0:
+                raise KeyboardInterrupt
+            never.wait()
+
+    call = Call()
+    held = weakref.ref(call)
+    with pytest.raises(KeyboardInterrupt):
+        threads.together(2, call)
+    del call
+    gc.collect()
+    assert held() is not None
+    entered: list[int] = []
+    threads.together(3, entered.append)
+    assert sorted(entered) == [0, 1, 2]
+    never.set()
+    threads._workers.stranded.clear()
+
+
+def test_an_error_in_a_thread_is_the_callers():
+    def fails(i: int) -> None:
+        if i == 1:
+            raise ValueError(i)
+
+    with pytest.raises(ValueError, match="1"):
+        threads.together(2, fails)
+    threads._workers.stranded.clear()
+
+
+def test_nothing_is_held_after_a_call():
+    class Work:
+        def __call__(self, i: int) -> None:
+            pass
+
+    work = Work()
+    held = weakref.ref(work)
+    threads.together(2, work)
+    del work
+    assert held() is None

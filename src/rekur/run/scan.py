@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rekur.errors import ShapeError, suggest
-from rekur.graph import Argument, Graph
-from rekur.run.backends import Kernel
+from rekur.graph import Argument, Graph, parse
+from rekur.run.backends import Kernel, compile
 from rekur.run.call import Call, Scan
+from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
 from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
 from rekur.run.state import State
 
@@ -63,18 +65,52 @@ def scan(
     >>> y.shape, state["h"].shape
     (torch.Size([1, 3, 2]), torch.Size([1, 2]))
     """
-    call = _call(
-        kernel.graph, params, x, state, constants, initial, lengths, live, reset, reverse, memory_lengths, sizes,
-        tuple(outputs), tuple(record),
-    )  # fmt: skip
+    given = {
+        "params": params, "x": x, "state": state, "constants": constants, "initial": initial, "lengths": lengths,
+        "live": live, "reset": reset, "reverse": reverse, "memory_lengths": memory_lengths, "told": sizes,
+        "outputs": tuple(outputs), "record": tuple(record),
+    }  # fmt: skip
+    if torch.compiler.is_dynamo_compiling():
+        weights = _mapping(kernel.graph, "weight", params).values()
+        text = kernel.text_for(next((v for v in (*weights, x) if isinstance(v, Tensor)), None))
+        if text is not None:
+            names = [a.name for a in kernel.graph.of("state")]
+            torch._dynamo.comptime.comptime(_let_be)
+            plain, named, tensors = apart({"text": text, **given})
+            return scan_of(_traced(plain, named, *tensors), names, tuple(outputs), tuple(record))
+    return _scan(kernel, given)
+
+
+def _scan(kernel: Kernel, given: Mapping[str, Any]) -> Scan:
+    call = _call(kernel.graph, **given)
     if torch.is_autocast_enabled(kind := call.like.device.type):
         with torch.autocast(kind, enabled=False):
             return _run(kernel, call)
     return _run(kernel, call)
 
 
+def _let_be(_: object) -> None:
+    """Have Dynamo call `_traced` as it is; it asks for that while it traces, so that nobody else loads it."""
+    torch._dynamo.allow_in_graph(_traced)  # type: ignore[no-untyped-call]
+
+
+def _traced(constants: Constants, names: Names, *tensors: Tensor) -> list[Tensor]:
+    named = {**dict.fromkeys(_OPTIONAL), **together(constants, names, tensors)}
+    return flat(_scan(_kernel(named.pop("text")), named))
+
+
+_OPTIONAL = ("state", "constants", "initial", "lengths", "live", "reset", "memory_lengths", "told")
+
+
+@cache
+def _kernel(text: str) -> Kernel:
+    return compile(parse(text), "cpu")
+
+
 def _run(kernel: Kernel, call: Call) -> Scan:
-    idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
+    idle = 0 in (call.steps, *call.lead) or (
+        call.live is not None and not kernel.recorded(call.like) and not bool(call.live.any())
+    )
     result = _nothing(call) if idle else kernel.run(call)
     return _zero_dead(call, result) if call.memory else result
 

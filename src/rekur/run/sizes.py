@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rekur.errors import ShapeError
+from rekur.run.traced import check, traced
 
 _WORDS = {"B": "rows in the batch", "T": "steps", "L": "lattice sites", "I": "features", "H": "units"}
 
@@ -92,7 +93,10 @@ def _counts(counts: Tensor | Sequence[int], rows: int, size: int, device: torch.
     out = given.to(torch.int64)
     if out.shape != (rows,):
         raise ShapeError(f"{what} must be ({rows},), one a row, got {tuple(out.shape)}")
-    if rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
+    if traced(out):
+        most = size if isinstance(size, int) else "the size of the axis"  # of which a tracer may have a symbol
+        check((out >= 0) & (out <= size), f"{what} must lie in 0..{most}")
+    elif rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
         raise ShapeError(f"{what} must lie in 0..{size}, got {int(out.min())}..{int(out.max())}")
     return out
 
@@ -108,7 +112,7 @@ def series_to_live(
     if lengths is None:
         return None, None
     counts = _counts(lengths, shape[0], shape[1], device, "lengths")
-    if bool((counts == shape[1]).all()):
+    if not traced(counts) and bool((counts == shape[1]).all()):
         return None, None
     mask = lengths_to_live(counts, shape[0], shape[1], device)
     return mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape), counts

@@ -11,6 +11,7 @@ from torch import Tensor
 from rekur.errors import BackendError
 from rekur.graph import Graph, parse, to_text, walk
 from rekur.run.call import Call, Scan
+from rekur.run.cpu import registered
 from rekur.run.cpu.job import Job
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operands import Operands
@@ -20,6 +21,7 @@ from rekur.run.cpu.ragged import ragged, with_masks
 from rekur.run.cpu.stepper import Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
+from rekur.run.traced import traced
 
 
 class Cpu:
@@ -36,14 +38,19 @@ class Cpu:
 
     def refuses_call(self, call: Call) -> str | None:
         """It does float32 on the CPU."""
-        if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
-            return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        return None
+        if self.takes(call.like):
+            return None
+        return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
+
+    @staticmethod
+    def takes(like: Tensor) -> bool:
+        """Whether it computes with tensors like this one."""
+        return like.device.type == "cpu" and like.dtype == torch.float32
 
     def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
         """Native code for one step, with threads that wait for the next."""
         like = next(iter(params.values()))
-        if like.device.type != "cpu" or like.dtype != torch.float32 or not rows:
+        if not self.takes(like) or not rows:
             return None
         try:
             return Stepper(parse(self.text), self.text, params, sizes, rows)
@@ -63,7 +70,11 @@ class Cpu:
         needs = frozenset(k for k, v in call.inputs.items() if v.requires_grad) if training else frozenset()
         code = compiled(self.text, extra, needs, training)
         outside = _outside(code, call) if code.parts.outside else {}
-        y, *rest = run(Job.of(code, call), [*own, *outside.values()])
+        tensors = [*own, *outside.values()]
+        if traced(own[0], own[-1]):
+            y, *rest = registered.run(code, call, self.text, extra, tensors)
+        else:
+            y, *rest = run(Job.of(code, call), tensors)
         found = dict(zip((*states, *code.wiring.extra), rest, strict=True))
         series = {states[0]: y} | {k: found[name] for k, name in asked.items()}
         return Scan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -12,15 +12,13 @@ from rekur.run.cpu.arena import Layout
 from rekur.run.cpu.memory import Code
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.record import Laid
+from rekur.run.cpu.shapes import Shapes, View
 from rekur.run.cpu.target import Target
-from rekur.run.cpu.tile import Tile
 
-View = tuple[tuple[int, ...], tuple[int, ...]]
-"""Sizes and strides"""
 BARRIER = 16  # integers after the record, so that threads that wait do not disturb those who read it
 
 
-class Frame:
+class Frame(Shapes):
     """Shapes and places of arrays, and the record with all that is known before there is memory.
 
     Arrays of the way forth are `kept` for the way back, or not (`forth`); those of the way back must be zero before
@@ -28,10 +26,8 @@ class Frame:
     """
 
     def __init__(self, code: Code, target: Target, sizes: Mapping[str, int], order: Order, threads: int) -> None:
-        self.code, self.sizes, self.order, self.threads = code, sizes, order, threads
-        self.lanes = target.lanes
-        self.columns = Tile.of(target).vectors * target.lanes
-        self.shapes = {a: (self._rows(a), self.stride(place.axes)) for a, place in code.arrays.items()}
+        super().__init__(code, target, sizes, order.batch, order.steps, order.chunk)
+        self.order, self.threads = order, threads
         self.views = {a: self._view(a) for a in code.arrays}
         self.times = {
             a: self._over_time(a, *self.strided(p.axes) if p.axes else ((), ())) for a, p in code.arrays.items()
@@ -39,36 +35,6 @@ class Frame:
         self.spread = {a: self._over_time(a, *self.strided(p.axes)) for a, p in code.arrays.items()}
         self._fill_record()
         self._lay_out()
-
-    def pad(self, axis: str) -> int:
-        """Floats from one vector along an axis to the next: whole panels, and an odd number of cache lines."""
-        return (self.sizes[axis] + self.columns - 1) // self.columns * self.columns + 16
-
-    def stride(self, axes: Sequence[str]) -> int:
-        """Floats of one row; a scalar has a place in every lane of a vector."""
-        if not axes:
-            return self.lanes
-        total = self.pad(axes[-1])
-        for a in axes[:-1]:
-            total *= self.sizes[a]
-        return total
-
-    def strided(self, axes: Sequence[str]) -> View:
-        """The values of one row."""
-        if not axes:
-            return (self.lanes,), (1,)
-        strides = [1]
-        for k, a in enumerate(reversed(axes[1:])):
-            strides.append(self.pad(a) if k == 0 else strides[-1] * self.sizes[a])
-        return tuple(self.sizes[a] for a in axes), tuple(reversed(strides))
-
-    def _rows(self, array: str) -> int:
-        o = self.order
-        kind = self.code.arrays[array].rows
-        if kind == "pool":  # what is handed in, after each step, and at a reset; and zeros
-            return (o.steps + 2) * o.batch + 1
-        steps = {"time": o.steps + 1 if array.startswith("state ") else o.steps, "chunk": o.chunk}
-        return steps.get(kind, 1) * o.batch
 
     def _view(self, array: str) -> View:
         sizes, strides = self.strided(self.code.arrays[array].axes)
@@ -85,38 +51,30 @@ class Frame:
 
     def _lay_out(self) -> None:
         """Which array lies in which piece of memory, and where."""
-        code = self.code
-        inside = {a: (pool, self._before_zeros(pool, a)) for a, pool in code.inside.items()}
-        if self.order.follows:  # what a step reads of a state is what the step before has left
-            inside |= {a: (f"state {a.removeprefix('before ')}", 0) for a in code.arrays if a.startswith("before ")}
+        code, inside = self.code, self.inside(self.order.follows)
         whole = {a: inside[a][0] if a in inside else a for a in code.arrays}
-        kept = {whole[a] for a in code.kept}
         cleared = {whole[a] for a in code.cleared}
         back = {a for a in whole.values() if a.startswith(("d ", "handed "))}
         forth = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a not in back}
         behind = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a in back}
         work = {"local": self._local, "scratch": self._scratch}
         gradients = {f"gradient {s.weight}": self._gradient(s.axes, s.v is None) for s in code.shares}
-        self.kept = Layout({a: n for a, n in forth.items() if a in kept}, inside)
-        self.forth = Layout(
-            {a: n for a, n in forth.items() if a not in kept} | self._laid(code.forward) | work, inside
-        )
+        self.kept = self.layout_kept(self.order.follows)
+        other = {a: n for a, n in forth.items() if a not in self.kept}
+        self.forth = Layout(other | self._laid(code.forward) | work, inside)
         self.cleared = Layout({a: n for a, n in behind.items() if a in cleared} | gradients, inside)
         self.back = Layout(
             {a: n for a, n in behind.items() if a not in cleared} | self._laid(code.backward) | work, inside
         )
-        self.lives = {a: int(whole[a] not in kept) if whole[a] in forth else 2 - (whole[a] in cleared) for a in whole}
+        self.lives = {
+            a: int(whole[a] not in self.kept) if whole[a] in forth else 2 - (whole[a] in cleared) for a in whole
+        }
         shapes = {f"d weight {s.weight}": tuple(self.sizes[a] for a in s.axes) for s in code.shares}
         self.weights = Layout({a: math.prod(shape) for a, shape in shapes.items()}, {})
         self.views |= {a: (shape, _dense(shape)) for a, shape in shapes.items()}
         for layout in (self.weights, self.kept, self.forth, self.cleared, self.back):
             found = [(i, name, 0) for name, i in self._arrays if name in layout]
             layout.point(found + [(i, "local", at) for i, at in self._locals.items() if "local" in layout])
-
-    def _before_zeros(self, pool: str, array: str) -> int:
-        """Where the rows of an array begin in a pool, whose last row is one of zeros."""
-        rows, stride = self.shapes[pool]
-        return (rows - 1 - self.shapes[array][0]) * stride
 
     def _laid(self, laid: Iterable[Laid]) -> dict[str, int]:
         """The room for weights as the steps read them."""

@@ -90,8 +90,8 @@ class Job:
         return [self._gradient(run, i) if need else None for i, need in enumerate(needed)]
 
     def _gradient(self, run: Run, i: int) -> Tensor | None:
-        array, order = self.code.wiring.gradients[i], self.frame.order
-        if array is None or (array.startswith("d initial ") and self.call.reset is None):
+        array, order = self.code.wiring.gradient(i, self.call.reset is not None), self.frame.order
+        if array is None:
             return None
         if array.startswith("d weight "):
             return run.arenas[-1].view(array, *self.frame.views[array]).data  # with a version of its own
@@ -100,20 +100,21 @@ class Job:
         v = run.view(array)
         return order.batch_out(v if self.code.code.arrays[array].axes else v[:, 0])
 
-    def again(self, tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor | None]:
-        """Gradients that can be differentiated again: through the reference."""
-        operands = self.code.operands
-        own = list(tensors[: len(operands.names)])
-        call = operands.put(self.call, own)
-        with torch.enable_grad():
-            names = tuple(k.removeprefix(SERIES) for k in self.code.wiring.extra)
-            scan = Reference(call.graph).run(replace(call, outputs=names, record=()))
-        outs = [scan.output, *scan.state.values(), *scan.outputs.values()]
-        pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if o.requires_grad]
-        wanted = [t for t in own if t.requires_grad]
-        found = iter(
-            torch.autograd.grad(
-                [o for o, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True
-            )
+
+def again(code: Compiled, call: Call, tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: through the reference."""
+    operands = code.operands
+    own = list(tensors[: len(operands.names)])
+    call = operands.put(call, own)
+    with torch.enable_grad():
+        names = tuple(k.removeprefix(SERIES) for k in code.wiring.extra)
+        scan = Reference(call.graph).run(replace(call, outputs=names, record=()))
+    outs = [scan.output, *scan.state.values(), *scan.outputs.values()]
+    pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if o.requires_grad]
+    wanted = [t for t in own if t.requires_grad]
+    found = iter(
+        torch.autograd.grad(
+            [o for o, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True
         )
-        return [*(next(found) if t.requires_grad else None for t in own), *[None] * len(operands.outside)]
+    )
+    return [*(next(found) if t.requires_grad else None for t in own), *[None] * len(operands.outside)]

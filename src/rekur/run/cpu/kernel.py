@@ -47,7 +47,7 @@ class Compiled:
     ) -> None:
         tile = Tile.of(target)
         self.columns = tile.vectors * target.lanes
-        self.target, self.needs = target, needs
+        self.target, self.needs, self.training = target, needs, training
         self.parts = take_apart(graph, extra)
         self.code = Code(Module(target.lanes), Module(target.lanes))
         step, time, step_back, time_back = graphs(self.parts, needs, training)
@@ -60,7 +60,7 @@ class Compiled:
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
-        self.forward, self.serve = (self.library.address(k) for k in ("forward", "serve"))
+        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("forward", "serve", "lead"))
         if training:
             self.way_back = library(str(self.code.back), target)
             self.backward = self.way_back.address("backward")

@@ -81,6 +81,11 @@ class Wiring:
         self.gradients = [self._gradient(code, *key) for key in operands.places]
         """Of each operand: the array of its gradient, None where there is none"""
 
+    def gradient(self, i: int, resets: bool) -> str | None:
+        """The array with the gradient in an operand; in an initial state there is one only if something resets."""
+        array = self.gradients[i]
+        return None if array is None or (array.startswith("d initial ") and not resets) else array
+
     @staticmethod
     def _source(code: Code, one: Laid, i: int) -> Source:
         fields = code.record.fields

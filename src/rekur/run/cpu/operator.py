@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rekur.run.cpu.job import Job
+from rekur.run.cpu.job import Job, again
 
 
 def run(job: Job, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -32,5 +32,5 @@ class _Operator(torch.autograd.Function):
         job: Job = ctx.job
         *tensors, kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (None, *job.again(tensors, grads))
+            return (None, *again(job.code, job.call, tensors, grads))
         return (None, *job.backward(tensors, kept, grads, ctx.needs_input_grad[1:]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import weakref
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -50,45 +50,55 @@ class Stepper:
         self._ticket = torch.zeros(1, dtype=torch.int64, device="cpu")
         fields = code.code.record.fields
         run.record[fields["array ticket"]] = self._ticket.data_ptr()
-        self._address, self._forward = run.address, callable_at(code.forward)
+        self._address, self._lead = run.address, callable_at(code.lead)
         arrays = [(k, f"input {k}") for k in self._inputs]
         self._x = [run.over_time(a)[0] if a in code.code.arrays else None for _, a in arrays]
         self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
-        self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
-        self._others: list[Future[None]] = []
         self._process, self._alone = os.getpid(), threading.Lock()
-        if self._pool is not None:
-            self._others = [self._pool.submit(callable_at(code.serve), self._address, i) for i in range(1, threads)]
-        self._step()  # lays out the weights
+        self._others = [
+            threading.Thread(
+                target=callable_at(code.serve), args=(self._address, i), name=f"rekur-step-{i}", daemon=True
+            )
+            for i in range(1, threads)
+        ]
+        for other in self._others:
+            other.start()
+        # also where it is forgotten, and at the end of the process: nobody spins forever, or on freed memory
+        self._end = weakref.finalize(self, _let_go, self._ticket, run, self._others, self._alone, self._process)
+        self._lead(self._address, 0)  # lays out the weights
         run.record[fields["laid"]] = 1
-
-    def _step(self) -> None:
-        self._ticket += 1
-        self._forward(self._address, 0)
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """The output `(B, H)` of one step on `(B, I)`, and the state after it."""
         if self._others and os.getpid() != self._process:
             raise BackendError("a fork has left its threads in the other process: prepare the layer in this one")
         with self._alone:
+            if not self._end.alive:
+                raise BackendError("it has been closed: prepare the layer again")
             for name, view in zip(self._inputs, self._x, strict=True):
                 if view is not None:
                     _put(view, name, x[name])
             for name, view in self._before.items():
                 _put(view, name, state[name])
-            self._step()
+            self._lead(self._address, 0)
             after = {name: view.clone() for name, view in self._after.items()}
         return after[self._states[0]].clone(), State(after)
 
     def close(self) -> None:
         """Let the other threads go; a fork has none."""
-        if os.getpid() != self._process:
-            return
-        self._ticket.fill_(-1)
-        for other in self._others:
-            other.result()
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._end()
+
+
+def _let_go(
+    ticket: Tensor, run: Run, others: Sequence[threading.Thread], alone: threading.Lock, process: int
+) -> None:
+    """Have the other threads end; until then `run` keeps what they work on."""
+    if os.getpid() != process:
+        return
+    with alone:
+        ticket.fill_(-1)
+        for other in others:
+            other.join()
 
 
 def _put(view: Tensor, name: str, v: Tensor) -> None:
