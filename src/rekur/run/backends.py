@@ -16,7 +16,7 @@ from rekur.run.fused import Fused
 from rekur.run.reference import Reference
 from rekur.run.traced import traced
 
-BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"fused": Fused, "cpu": Cpu, "reference": Reference}
+BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"cpu": Cpu, "fused": Fused, "reference": Reference}
 """Name -> backend, the fastest first; `auto` takes the first that can do a call."""
 
 
@@ -83,7 +83,7 @@ class Kernel:
 
         >>> from rekur.cells import lstm
         >>> compile(lstm).explain()
-        "lstm runs on fused (it is torch's LSTM), or on cpu for a call that fused refuses"
+        'lstm runs on cpu (compiled for this processor), or on fused for a call that cpu refuses'
         """
         first, *others = self.backends
         text = f"{self.graph.name} runs on {first.name} ({first.why})"

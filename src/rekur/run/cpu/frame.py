@@ -11,6 +11,7 @@ import torch
 from rekur.run.cpu.arena import Layout
 from rekur.run.cpu.memory import Code
 from rekur.run.cpu.order import Order
+from rekur.run.cpu.outer import WIDTH
 from rekur.run.cpu.record import Laid
 from rekur.run.cpu.shapes import Shapes, View
 from rekur.run.cpu.target import Target
@@ -102,7 +103,7 @@ class Frame(Shapes):
             self._locals[fields[f"array {name}"]] = local
             local += self.stride(axes) * max(o.batch, o.segment_rows)
         self._local = local * self.threads
-        scratch = o.chunk * o.batch * (8 + 4 * self.columns) * self._inner_rows() + 64
+        scratch = o.chunk * o.batch * (8 + WIDTH) * self._inner_rows() + 64
         self._scratch = scratch * self.threads if "array scratch" in fields else 0
         pads = [self.pad(a) for a in self.sizes if f"pad {a}" in fields]
         self.zeros = torch.zeros(max(pads, default=1), dtype=torch.float32, device="cpu")

@@ -8,6 +8,9 @@ from rekur.run.cpu.builder import Module
 from rekur.run.cpu.external import SIGNATURES, arguments, symbol
 from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
 
+WIDTH = 256
+"""Columns of V that are laid side by side at a time: they stay in the second cache"""
+
 
 def gradient_tile(m: Module, rows: int, vectors: int) -> None:
     """G[rows, panel] += Σ_m D[m, rows] ⊗ V[m, panel]"""
@@ -37,12 +40,12 @@ def gradient(m: Module, tile: Tile) -> None:
     """G[o0:o1] += Σ D[row] ⊗ V[row] over the live rows of some steps; G and V reach to whole panels.
 
     `counts` says how many rows of each step are live (times `inner`, where a row of the batch has several). The
-    live rows of D are laid side by side in `scratch` for each tile, so that it reads them in sequence; where some
-    rows are not live, those of V too, for a group of panels at a time.
+    live rows are laid side by side in `scratch`, so that tiles read them in sequence: those of V by panel, for a
+    group of panels at a time, those of D for each tile.
     """
     f = m.function(symbol("gradient", m.lanes), SIGNATURES["gradient"])
     columns = tile.vectors * m.lanes
-    group = 4  # panels whose share of V stays in the second cache
+    group = WIDTH // columns
 
     def count(t: str) -> str:
         place = f.let(f"getelementptr i64, ptr %counts, i64 {t}")
@@ -50,7 +53,6 @@ def gradient(m: Module, tile: Tile) -> None:
 
     (total,) = f.fold("0", "%steps", "1", [("i64", "0")], lambda t, n: [f.add(n[0], count(t))])
     rows = f.mul("%batch", "%inner")
-    dense = f.let(f"icmp eq i64 {total}, {f.mul('%steps', rows)}")
     packed_v = f.at("%scratch", f.mul(total, "8"))
 
     def each_row(body: Callable[[str, str], None]) -> None:
@@ -67,19 +69,21 @@ def gradient(m: Module, tile: Tile) -> None:
     def panels(p0: str) -> None:
         p1 = f.let(f"call i64 @llvm.umin.i64(i64 {f.add(p0, str(group))}, i64 %panels)")
         offset = f.mul(p0, str(columns))
-        width = f.mul(f.let(f"sub i64 {p1}, {p0}"), str(columns))
+        count_of_panels = f.let(f"sub i64 {p1}, {p0}")
+        size = f.mul(total, str(columns))
         v0 = f.at("%v", offset)
 
-        def gather() -> None:
-            def row(source: str, target: str) -> None:
-                src, dst = f.at(v0, f.mul(source, "%ldv")), f.at(packed_v, f.mul(target, width))
-                f.loop("0", width, str(m.lanes), lambda j: f.store(f.load(f.at(src, j)), f.at(dst, j)))
+        def gather(source: str, target: str) -> None:
+            src, dst = f.at(v0, f.mul(source, "%ldv")), f.at(packed_v, f.mul(target, str(columns)))
 
-            each_row(row)
+            def panel(p: str) -> None:
+                one, other = f.at(src, f.mul(p, str(columns))), f.at(dst, f.mul(p, size))
+                for j in range(tile.vectors):
+                    f.store(f.load(f.at(one, str(j * m.lanes))), f.at(other, str(j * m.lanes)))
 
-        f.when(f.let(f"xor i1 {dense}, true"), gather)
-        v = f.let(f"select i1 {dense}, ptr {v0}, ptr {packed_v}")
-        ldv = f.let(f"select i1 {dense}, i64 %ldv, i64 {width}")
+            f.loop("0", count_of_panels, "1", panel)
+
+        each_row(gather)
 
         def block(r: str, height: str) -> None:
             o = f.add("%o0", r)
@@ -93,9 +97,16 @@ def gradient(m: Module, tile: Tile) -> None:
             g = f.at("%g", f.mul(o, "%ldg"))
 
             def one(p: str) -> None:
-                at_v = f.at(v, f.mul(f.let(f"sub i64 {p}, {p0}"), str(columns)))
+                at_v = f.at(packed_v, f.mul(f.let(f"sub i64 {p}, {p0}"), size))
                 at_g = f.at(g, f.mul(p, str(columns)))
-                args = ["ptr %scratch", f"i64 {tile.rows}", f"ptr {at_v}", f"i64 {ldv}", f"ptr {at_g}", "i64 %ldg"]
+                args = [
+                    "ptr %scratch",
+                    f"i64 {tile.rows}",
+                    f"ptr {at_v}",
+                    f"i64 {columns}",
+                    f"ptr {at_g}",
+                    "i64 %ldg",
+                ]
                 call_tile(f, height, tile.rows, "gradient_tile", [*args, f"i64 {total}"])
 
             f.loop(p0, p1, "1", one)
