@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rekur.cells import find, gru, highway, lstm
+from rekur.cells import find, gru, layer_norm_lstm, lstm
 from rekur.data import Vocabulary
 from rekur.graph import Cell
 from rekur.nn import Plan, Recurrent, SequenceModel
@@ -20,6 +20,7 @@ from tests.torch.cpu_cases import Case, Make, results, run, wave
 from tests.torch.one_by_one import CHAINS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+CUDNN = 1e-4  # up to 4e-5 was seen in the weight gradients of its RNN
 SIZES = {"I": 5, "H": 17, "P": 3, "A": 4, "D": 6, "S": 3}
 
 
@@ -51,16 +52,16 @@ def test_every_cell(name: str):
         assert differ(got, {k: v for k, v in want.items() if k in got}) == {}
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("name", ["lstm", "gru-after", "elman"])
 @pytest.mark.parametrize("lengths", [None, (6, 2, 4)])
 def test_torchs_own_kernels(name: str, lengths: tuple[int, ...] | None):
     case = Case(find(name).graph, SIZES, 3, 6, lengths, reverse=lengths is not None)
     exact, rounded = (results(case, Reference, dtype) for dtype in (torch.float64, torch.float32))
     got = on_device(case, Fused, torch.float32)
     names = got.keys()
-    assert worse(got, {k: rounded[k] for k in names}, {k: exact[k] for k in names}, 2e-5) == {}
+    assert worse(got, {k: rounded[k] for k in names}, {k: exact[k] for k in names}, CUDNN) == {}
     wrong = {**got, "output": got["output"] + 1e-2}
-    assert [*worse(wrong, {k: rounded[k] for k in names}, {k: exact[k] for k in names}, 2e-5)] == ["output"]
+    assert [*worse(wrong, {k: rounded[k] for k in names}, {k: exact[k] for k in names}, CUDNN)] == ["output"]
 
 
 def losses(device: str, cell: Cell) -> list[float]:
@@ -84,7 +85,7 @@ def losses(device: str, cell: Cell) -> list[float]:
     return out
 
 
-@pytest.mark.parametrize("cell", [lstm, gru, highway], ids=str)
+@pytest.mark.parametrize("cell", [lstm, gru, layer_norm_lstm], ids=lambda c: c.name)
 def test_training_goes_as_on_the_cpu(cell: Cell):
     on_cpu = losses("cpu", cell)
     assert losses("cuda", cell) == pytest.approx(on_cpu, rel=1e-4)

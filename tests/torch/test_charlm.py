@@ -49,8 +49,8 @@ def task(source: Path) -> CharLM:
 def test_the_losses_are_those_they_always_were(run: RunFolder):
     """Golden, in nats: torch 2.13 on one thread; other processors round otherwise, hence the tolerance."""
     found = {kind: [e["loss"] for e in run.events() if e["kind"] == kind] for kind in ("train", "eval")}
-    assert found["train"] == pytest.approx([2.87395, 2.72760, 2.56497], rel=1e-3)
-    assert found["eval"] == pytest.approx([2.73555, 2.55046, 2.45438], rel=1e-3)
+    assert found["train"] == pytest.approx([2.87133, 2.72709, 2.58293], rel=1e-3)
+    assert found["eval"] == pytest.approx([2.73606, 2.55731, 2.46933], rel=1e-3)
     assert found["eval"] == sorted(found["eval"], reverse=True)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rekur.run.cpu.external import SIGNATURES, symbol
 from rekur.run.cpu.library import shared
+from rekur.run.cpu.outer import WIDTH
 from rekur.run.cpu.target import AVX2, Target, host
 from rekur.run.cpu.tile import Tile
 from tests.torch.cpu_cases import bits
@@ -122,7 +123,7 @@ def summed(f: Functions, o: int, k: int, counts: list[int], batch: int, inner: i
     for cuts in parts:
         g = f.place(torch.full((o, pad_v), torch.nan))
         g[:, : panels * f.columns] = 1.0
-        scratch = f.empty(total * (8 + min(4, panels) * f.columns))
+        scratch = f.empty(total * (8 + min(WIDTH, panels * f.columns)))
         number = f.place(torch.tensor(counts))
         for o0, o1 in itertools.pairwise(cuts):
             f.gradient(

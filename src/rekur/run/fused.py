@@ -124,7 +124,10 @@ class Fused:
     def _packed(self, weights: tuple[Tensor, ...]) -> list[Tensor]:
         named = dict(zip(self._order(), weights, strict=True))
         zeros = torch.zeros_like(weights[-1])  # the last is a bias
-        return [torch.cat([zeros if k is None else named[k] for k in keys]) for keys in self._layout.packed]
+        parts = [[zeros if k is None else named[k] for k in keys] for keys in self._layout.packed]
+        flat = torch.cat([v.flatten() for keys in parts for v in keys])  # in one piece, as cuDNN wants them
+        sizes = [sum(v.numel() for v in keys) for keys in parts]
+        return [v.view(-1, *keys[0].shape[1:]) for v, keys in zip(torch.split(flat, sizes), parts, strict=True)]
 
     def _torch(
         self, call: Call, rows: Tensor | None, x: Tensor, state: tuple[Tensor, ...], weights: tuple[Tensor, ...]

@@ -81,7 +81,8 @@ class TextModel(NamedTuple):
         shown = self.vocabulary.decode(read)
         if not len(read):
             read = self.vocabulary.encode("\n", "skip")
-        rows = torch.as_tensor(read.astype("int64") if len(read) else [0]).expand(count, -1)  # (B, T)
+        symbols = torch.as_tensor(read.astype("int64") if len(read) else [0], device=_device(self.model))
+        rows = symbols.expand(count, -1)  # (B, T)
         decoders = [self.vocabulary.decoder() for _ in range(count)]
         options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "generator": generator}
         yield (shown,) * count
@@ -129,9 +130,13 @@ def step_loss(
     model: SequenceModel, x: Symbols, y: Symbols, state: Mapping[str, Tensor] | None
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """The mean of −ln p(y) over all (B, T) symbols, each given those before it; and the state after them."""
-    read, wanted = (torch.from_numpy(symbols.astype("int64", copy=False)) for symbols in (x, y))
+    read, wanted = (torch.from_numpy(v.astype("int64", copy=False)).to(_device(model)) for v in (x, y))
     logits, state = model(read, state)  # (B, T, V)
     return nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten()), state
+
+
+def _device(model: SequenceModel) -> torch.device:
+    return next(model.parameters()).device
 
 
 def total(parts: Iterable[Score]) -> Score:
