@@ -82,8 +82,14 @@ def _share(d: Driver, share: Share, t0: str, steps: str) -> None:
         return f.at(start, f.mul(row, d.stride(place.axes)))
 
     counts = f.let(f"getelementptr i64, ptr {d.active}, i64 {t0}")
-    g = d.array(f"gradient {share.weight}")
+    g = d.array(share.array)
     d_at = rows(share.d)
+    if share.by:
+        symbols = f.let(f"getelementptr i64, ptr {d.array(share.by)}, i64 {f.mul(t0, d.batch)}")
+        width = d.number(f"pad {share.axes[1]}")
+        c0, c1 = own_part(d, d.number(f"size {share.axes[1]}"), d.module.lanes)
+        call_external(f, "scatter", d_at, width, symbols, g, width, counts, steps, d.batch, c0, c1)
+        return
     if share.v is None:
         width = d.stride(share.axes)
         c0, c1 = own_part(d, width, d.module.lanes)

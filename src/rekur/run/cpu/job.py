@@ -112,12 +112,17 @@ class Job:
                 run.fill(array, order.batch_in((more if name in more else call.constants)[name]))
             elif kind in ("input", "output", "before"):
                 run.make(array)
+        self._symbols(run, call)
         run.weights({**call.params, **more}, code.forward)
         run.call(self.code.forward)
         output = order.outward(run.over_time(f"state {self.states[0]}")[1 : order.steps + 1])
         finals = (order.last(run.over_time(f"state {s}")) for s in self.states)
         series = (order.outward(run.over_time(f"output {k}")) for k in self.series)
         return (output, *finals, *series), [run.arrays[a] for a in sorted(code.kept)]
+
+    def _symbols(self, run: Run, call: Call) -> None:
+        for column in self.code.code.columns.values():
+            run.arrays[column.indices] = self.order.inward(call.inputs[column.symbols]).contiguous()
 
     # ---- back
 
@@ -141,6 +146,7 @@ class Job:
                 run.make(array, clear=array in code.cleared)
         for share in code.shares:
             run.gradient(share)
+        self._symbols(run, call)
         run.weights({**call.params, **more}, code.backward)
         run.call(self.code.backward)
         return self._collect(run, call)
@@ -152,7 +158,7 @@ class Job:
             v = run.view(array)
             return order.batch_out(v if self.code.code.arrays[array].axes else v[:, 0])
 
-        weights = {s.weight: run.weight_gradient(s) for s in self.code.code.shares}
+        weights = run.weight_gradients(self.code.code.shares)
         found = {("params", k): weights[k] for k in call.params if k in weights}
         for name in call.inputs:
             if f"d input {name}" in run.arrays:

@@ -46,7 +46,7 @@ class Compiled:
         self.columns = tile.vectors * target.lanes
         self.target, self.needs = target, needs
         self.parts = take_apart(graph, extra)
-        self.code = Code(Module(target.lanes))
+        self.code = Code(Module(target.lanes), columns=self.parts.columns)
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
         program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
@@ -120,6 +120,9 @@ class Run:
             if one.kind == "vector":
                 w = w.contiguous()
                 size = self.frame.stride(one.axes)
+            elif one.kind == "columns":
+                w = w.contiguous()
+                size = self.frame.stride(one.axes[::-1])
             else:
                 if w.stride(1) != 1:
                     w = w.contiguous()
@@ -132,12 +135,17 @@ class Run:
         """Memory for the gradient in a weight."""
         f = self.frame
         shape = (1, f.stride(share.axes)) if share.v is None else (f.sizes[share.axes[0]], f.pad(share.axes[1]))
-        self.arrays.setdefault(f"gradient {share.weight}", torch.zeros(shape))
+        self.arrays.setdefault(share.array, torch.zeros(shape))
 
-    def weight_gradient(self, share: Share) -> Tensor:
-        """The gradient in a weight, of the weight's shape."""
-        g = self.arrays[f"gradient {share.weight}"]
-        return g.as_strided(*self.frame.strided(share.axes)) if share.axes else g[0, 0]
+    def weight_gradients(self, shares: Sequence[Share]) -> dict[str, Tensor]:
+        """The gradient in each weight, of the weight's shape."""
+        out: dict[str, Tensor] = {}
+        for array, share in {s.array: s for s in shares}.items():
+            g = self.arrays[array]
+            g = g.as_strided(*self.frame.strided(share.axes)) if share.axes else g[0, 0]
+            g = g.T if share.by else g
+            out[share.weight] = out[share.weight] + g if share.weight in out else g
+        return out
 
     def call(self, function: Callable[[int, int], None]) -> None:
         """Fill in the record and enter the code, all threads together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from rekur.run.cpu.driver import Driver
+from rekur.run.cpu.driver import Driver, own_part
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.record import Laid
 
@@ -24,6 +24,8 @@ def _lay_out(d: Driver, weights: Sequence[Laid]) -> None:
         if one.kind == "vector":
             mine = f.let(f"icmp eq i64 {f.let(f'urem i64 {i}, {d.threads}')}, %tid")
             f.when(mine, functools.partial(_vector, d, one))
+        elif one.kind == "columns":
+            _columns(d, one)
         else:
             _panels(d, one)
     d.wait()
@@ -62,3 +64,35 @@ def _vector(d: Driver, one: Laid) -> None:
         f.loop(size, pad, "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
 
     f.loop("0", rows, "1", row)
+
+
+_LINE = 16
+"""Columns that are written side by side, so that a row of the weight is read by whole lines of the cache"""
+
+
+def _columns(d: Driver, one: Laid) -> None:
+    """The columns of a matrix as rows, each with its padding, some of them by each thread."""
+    f = d.f
+    o, k = (d.number(f"size {axis}") for axis in one.axes)
+    source, target = d.array(f"weight {one.weight}"), d.array(one.array)
+    stride, pad = d.number(f"stride {one.weight}"), d.number(f"pad {one.axes[0]}")
+    k0, k1 = own_part(d, k, _LINE)
+
+    def line(first: str) -> None:
+        last = f.let(f"call i64 @llvm.smin.i64(i64 {f.add(first, str(_LINE))}, i64 {k1})")
+
+        def row(r: str) -> None:
+            src, dst = f.at(source, f.mul(r, stride)), f.at(target, r)
+
+            def copy(i: str) -> None:
+                f.do(f"store float {f.load_scalar(f.at(src, i))}, ptr {f.at(dst, f.mul(i, pad))}")
+
+            f.loop(first, last, "1", copy)
+
+        def clear(i: str) -> None:
+            f.loop(o, pad, "1", lambda r: f.do(f"store float 0.0, ptr {f.at(target, f.add(f.mul(i, pad), r))}"))
+
+        f.loop("0", o, "1", row)
+        f.loop(first, last, "1", clear)
+
+    f.loop(k0, k1, str(_LINE), line)
