@@ -46,11 +46,21 @@ class Sizes:
 
     def read(self, what: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
         """Check `v`, named `what`, against `(*lead, *axes)`, and remember what it says of sizes."""
-        names = (*lead, *axes)
         if not isinstance(v, Tensor):
             raise ShapeError(f"{self.graph}: {what} must be a tensor, got {type(v).__name__}")
         if self._like is None:
             self._like = v
+        self.measure(what, v, (*lead, *axes))
+        if v.dtype != self.like.dtype:
+            if v.is_floating_point() and torch.is_autocast_enabled(v.device.type):
+                return v.to(self.like.dtype)  # under autocast a scan runs in the dtype of its weights
+            raise ShapeError(
+                f"{self.graph}: {what} is {v.dtype}, the weights are {self.like.dtype}; convert one of them"
+            )
+        return v
+
+    def measure(self, what: str, v: Tensor, names: tuple[str, ...]) -> Tensor:
+        """`read` for a tensor of any dtype."""
         if v.dim() != len(names):
             raise ShapeError(f"{self.graph}: {what} must be ({', '.join(names)}), got {tuple(v.shape)}")
         for axis, size in zip(names, v.shape, strict=True):
@@ -63,12 +73,6 @@ class Sizes:
                 )
         if v.device != self.like.device:
             raise ShapeError(f"{self.graph}: {what} is on {v.device}, the weights are on {self.like.device}")
-        if v.dtype != self.like.dtype:
-            if v.is_floating_point() and torch.is_autocast_enabled(v.device.type):
-                return v.to(self.like.dtype)  # under autocast a scan runs in the dtype of its weights
-            raise ShapeError(
-                f"{self.graph}: {what} is {v.dtype}, the weights are {self.like.dtype}; convert one of them"
-            )
         return v
 
 

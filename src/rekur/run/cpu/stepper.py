@@ -12,9 +12,11 @@ from torch import Tensor
 
 from rekur.errors import BackendError, ShapeError
 from rekur.graph import Graph
+from rekur.run.cpu.columns import SYMBOLS
 from rekur.run.cpu.kernel import Run, compiled
 from rekur.run.cpu.order import order_of
 from rekur.run.state import State
+from rekur.run.symbols import DTYPES, check_range
 
 _WORTH = 250_000
 """Weights from which on a second thread makes a step faster"""
@@ -31,7 +33,7 @@ class Stepper:
     ) -> None:
         if graph.of("constant"):
             raise BackendError("it reads constants of the sequence")
-        self._inputs = [a.name for a in graph.of("input")]
+        self._cell = graph.name
         self._states = [a.name for a in graph.of("state")]
         code = compiled(text, (), frozenset(), False)
         if code.code.reads:
@@ -41,6 +43,13 @@ class Stepper:
         order = order_of((rows,), 1, None, None, False, None, code.constants_in_time)
         threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
         self._run = run = Run(code.frame(sizes, order, threads))
+        self._symbols = {
+            a.name.removeprefix(SYMBOLS): (torch.zeros(rows, dtype=torch.int64), sizes[a.axes[0]])
+            for a in graph.of("input")
+            if a.name.startswith(SYMBOLS)
+        }
+        for column in code.code.columns.values():
+            run.arrays[column.indices], _ = self._symbols[column.symbols.removeprefix(SYMBOLS)]
         for array in code.code.arrays:
             kind, _, name = array.partition(" ")
             run.make(array, clear=True)
@@ -50,7 +59,8 @@ class Stepper:
         self._ticket = run.arrays["ticket"] = torch.zeros(1, dtype=torch.int64)
         record = run.record()
         self._address, self._forward = record.ctypes.data, code.forward
-        self._x = [run.view(f"input {k}") if f"input {k}" in run.arrays else None for k in self._inputs]
+        read = [a.name for a in graph.of("input") if f"input {a.name}" in run.arrays]
+        self._features = {k: run.view(f"input {k}") for k in read}
         self._before = {k: run.over_time(f"state {k}")[0] for k in self._states}
         self._after = {k: run.over_time(f"state {k}")[1] for k in self._states}
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
@@ -66,18 +76,27 @@ class Stepper:
         self._forward(self._address, 0)
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """The output `(B, H)` of one step on `(B, I)`, and the state after it."""
+        """The output `(B, H)` of one step on `(B, I)`, or on symbols `(B,)`, and the state after it."""
         if self._others and os.getpid() != self._process:
             raise BackendError("a fork has left its threads in the other process: prepare the layer in this one")
         with self._alone:
-            for name, view in zip(self._inputs, self._x, strict=True):
-                if view is not None:
-                    _put(view, name, x[name])
+            for name, view in self._features.items():
+                _put(view, name, x[name])
+            for name, (view, size) in self._symbols.items():
+                self._put_symbols(view, name, x[name], size)
             for name, view in self._before.items():
                 _put(view, name, state[name])
             self._step()
             after = {name: view.clone() for name, view in self._after.items()}
         return after[self._states[0]].clone(), State(after)
+
+    def _put_symbols(self, view: Tensor, name: str, v: Tensor, size: int) -> None:
+        if v.shape != view.shape or v.dtype not in DTYPES:
+            got = f"{tuple(v.shape)} of {v.dtype}"
+            raise ShapeError(f"the step wants symbols {name} {tuple(view.shape)} of int64 or int32, got {got}")
+        seen = v.tolist()
+        check_range(self._cell, name, min(seen), max(seen), size)
+        view.copy_(v)
 
     def close(self) -> None:
         """Let the other threads go; a fork has none."""
