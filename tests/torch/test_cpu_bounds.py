@@ -6,15 +6,19 @@ This module is also a program, which runs scans whose arrays end where they may 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rekur.cells import find
 from rekur.run.cpu import kernel
+from rekur.run.cpu.arena import Arena, Layout
 from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.kernel import Compiled
 from rekur.run.cpu.target import AVX2, Target, host
@@ -28,24 +32,40 @@ MARGIN = 333  # odd, so that what lies between is not aligned as torch aligns me
 POISON = 0x7FC0BEEF  # a NaN that no operation makes
 
 
-class Memory:
-    """Stands for `torch` in the module that makes the arrays of a call."""
+class Apart(Arena):
+    """Each array of an arena in memory of its own, which `place` makes of what the arena has there."""
 
-    def __init__(self, place: Any) -> None:
-        self.place, self.count = place, 0
+    place: Callable[[Tensor], Tensor]
+    known: dict[int, tuple[Tensor, dict[str, Tensor]]]
+    """Address of an arena -> it, so that no other gets the address, and its arrays, which the way back meets again"""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
+    def __init__(self, layout: Layout, memory: Tensor) -> None:
+        super().__init__(layout, memory)
+        if memory.data_ptr() not in self.known:
+            cut = {k: memory[layout.find(k) :][:size] for k, size in layout.sizes.items()}
+            self.known[memory.data_ptr()] = memory, {k: type(self).place(v) for k, v in cut.items()}
+        self.arrays = self.known[memory.data_ptr()][1]
 
-    def empty(self, *shape: Any) -> Tensor:
-        return self._made(torch.full(torch.empty(*shape).shape, torch.nan))
+    def _find(self, array: str) -> tuple[Tensor, int]:
+        whole, shift = self.layout.inside.get(array, (array, 0))
+        return self.arrays[whole], shift
 
-    def zeros(self, *shape: Any, **options: Any) -> Tensor:
-        return torch.zeros(*shape, **options) if options else self._made(torch.zeros(*shape))
+    def view(self, array: str, size: Sequence[int], stride: Sequence[int], shift: int = 0) -> Tensor:
+        memory, start = self._find(array)
+        return memory.as_strided(size, stride, memory.storage_offset() + start + shift)
 
-    def _made(self, v: Tensor) -> Tensor:
-        self.count += 1
-        return self.place(v)  # type: ignore[no-any-return]
+    def enter(self, record: NDArray[np.int64]) -> None:
+        for field, array, shift in self.layout.points:
+            memory, start = self._find(array)
+            record[field] = memory.data_ptr() + 4 * (start + shift)
+
+
+def set_apart(monkeypatch: pytest.MonkeyPatch, place: Callable[[Tensor], Tensor]) -> None:
+    """Have every array of a call apart, and uninitialised memory hold NaN."""
+    monkeypatch.setattr(kernel, "Arena", type("Made", (Apart,), {"place": staticmethod(place), "known": {}}))
+    monkeypatch.setattr(
+        kernel, "empty", lambda size: torch.full((size + 1,), torch.nan)[:size]
+    )  # none without address
 
 
 class Margins:
@@ -91,17 +111,16 @@ def plain() -> list[tuple[Case, Named]]:
 def test_margins_and_uninitialised_memory(plain: list[tuple[Case, Named]], monkeypatch: pytest.MonkeyPatch):
     for one, want in plain:
         margins = Margins()
-        memory = Memory(margins)
-        monkeypatch.setattr(kernel, "torch", memory)
+        set_apart(monkeypatch, margins)
         got = results(one)
-        assert memory.count > 10
+        assert len(margins.blocks) > 10
         assert same(got, want) == set(), one
         assert margins.touched() == 0, one
 
 
 def test_a_write_beyond_an_array_is_found(monkeypatch: pytest.MonkeyPatch):
     margins = Margins()
-    monkeypatch.setattr(kernel, "torch", Memory(margins))
+    set_apart(monkeypatch, margins)
     monkeypatch.setattr(Frame, "pad", lambda self, axis: self.sizes[axis])
     results(Case(find("gru").graph, {"I": 2, "H": 3}, 4, 3))
     assert margins.touched() > 0
@@ -111,7 +130,7 @@ def test_reading_what_was_not_written_is_found(monkeypatch: pytest.MonkeyPatch):
     one = Case(find("gru").graph, {"I": 2, "H": 3}, 4, 3, resets=True)
     want = results(one)
     compile_for(monkeypatch, host())
-    monkeypatch.setattr(kernel, "torch", Memory(torch.clone))
+    set_apart(monkeypatch, torch.clone)
     assert same(results(one), want) == set()
     once = Compiled.frame
 
@@ -144,9 +163,9 @@ def main(targets: list[str]) -> int:
                     place = partial(inside, at_end=at_end)
                     for named in one.values.values():
                         named |= {k: place(v) for k, v in named.items()}
-                    patch.setattr(kernel, "torch", Memory(place))
-                    wrong += [f"{name}: {one}: {k}" for k in same(results(one), want)]
-                    patch.setattr(kernel, "torch", torch)
+                    with patch.context() as apart:
+                        set_apart(apart, place)
+                        wrong += [f"{name}: {one}: {k}" for k in same(results(one), want)]
     print(*wrong, sep="\n", end="")
     return bool(wrong)
 

@@ -168,6 +168,19 @@ def scattered(f: Functions, o: int, k: int, counts: list[int], batch: int) -> It
     yield "" if torch.equal(bits(found[0]), bits(found[1])) else f"{name}: cut, other bits"
 
 
+def turned(f: Functions, rows: int, columns: int) -> Iterator[str]:
+    """transpose: written, or added to what is there; any part of the columns."""
+    w, before = torch.randn(rows, columns), torch.randn(columns, rows)
+    for add, cuts in itertools.product((0, 1), ([0, columns], range(columns + 1))):
+        out = f.rows(before if add else torch.full((columns, rows), torch.nan), rows + 3)
+        for c0, c1 in itertools.pairwise(cuts):
+            f.transpose(f.rows(w, columns + 2), columns + 2, rows, out, rows + 3, c0, c1, add)
+        got = out.as_strided((columns, rows), (rows + 3, 1))
+        yield "" if torch.equal(got, w.T + before if add else w.T) else f"transpose {rows}x{columns} add {add}: wrong"
+        got.fill_(torch.nan)
+        yield "" if out.isnan().all() else f"transpose {rows}x{columns} add {add}: wrote between rows"
+
+
 def checks(f: Functions) -> Iterator[str]:
     """Everything, on odd shapes."""
     torch.manual_seed(0)
@@ -182,6 +195,8 @@ def checks(f: Functions) -> Iterator[str]:
         yield from summed(f, o, k, [2, 1], 2, 3)
         yield from scattered(f, o, k, [5, 2, 1, 0], 6)
     yield from summed(f, 3, 2, [0, 0], 4, 1)
+    for rows, columns in ((1, 1), (5, 16), (16, 5), (33, 37)):
+        yield from turned(f, rows, columns)
 
 
 def test_results_and_that_nothing_beyond_its_memory_is_touched():
@@ -203,6 +218,8 @@ def test_a_wrong_result_is_found(monkeypatch: pytest.MonkeyPatch):
     assert any(packed(f, 4, 4))
     monkeypatch.setattr(f, "gradient", lambda *args: None, raising=False)
     assert any(summed(f, 3, 2, [1, 1], 1, 1))
+    monkeypatch.setattr(f, "transpose", lambda *args: None, raising=False)
+    assert any(turned(f, 2, 3))
     monkeypatch.setattr(f, "scatter", lambda *args: None, raising=False)
     assert any(scattered(f, 3, 2, [1, 1], 1))
 

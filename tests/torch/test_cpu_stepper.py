@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 from rekur.cells import find
 from rekur.errors import BackendError, ShapeError
 from rekur.nn import Recurrent
+from rekur.nn.stream import Stream
 from rekur.run import State
 from rekur.run.cpu import stepper
 
@@ -142,3 +143,24 @@ def test_what_the_cell_reads_elsewhere_cannot_be_symbols():
     layer = Recurrent("mogrifier", 5, 7, backend="cpu")
     with torch.no_grad(), layer.prepared(), pytest.raises(ShapeError, match="'x' cannot be symbols"):
         layer.step(torch.tensor([1]), {"0.h": torch.zeros(1, 7), "0.c": torch.zeros(1, 7)})
+
+
+def test_a_stepper_that_is_closed_or_forgotten_has_no_threads(layer: Recurrent):
+    x, state = start()
+    layer.step(x, state)
+    assert layer._stream is not None
+    (one,) = layer._stream._steppers
+    assert isinstance(one, stepper.Stepper)
+    (other,) = one._others
+    assert other.is_alive()
+    one.close()
+    assert not other.is_alive()
+    with pytest.raises(BackendError, match="closed"):
+        layer.step(x, state)
+    layer._stream = Stream([layer._layer(0)])
+    layer.step(x, state)
+    (two,) = layer._stream._steppers
+    assert isinstance(two, stepper.Stepper)
+    (other,) = two._others
+    layer._stream, two = None, None
+    assert not other.is_alive()

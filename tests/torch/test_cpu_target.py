@@ -50,3 +50,13 @@ def test_the_code_is_of_its_processor():
     assert "ymm" not in text["narrow"]
     assert "vfmadd" in text["avx2"]
     assert "vfmadd" not in text["narrow"]
+
+
+def test_the_way_forth_is_compiled_once():
+    """Whose gradients are wanted changes the way back alone; what is saved for it changes the way forth."""
+    graph = find("gru").graph
+    inference = Compiled(graph, (), frozenset(), False, host())
+    weights, inputs = (Compiled(graph, (), frozenset(needs), True, host()) for needs in ("", "x"))
+    assert weights.library is inputs.library
+    assert weights.way_back is not inputs.way_back
+    assert inference.library is not weights.library

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +13,7 @@ import pytest
 import torch
 
 from rekur.cells import find
-from rekur.run.cpu import kernel, threads
+from rekur.run.cpu import team, threads
 from tests.compare import Named, leaves
 from tests.torch.cpu_cases import Case, results, run, same, use_threads
 from tests.torch.test_cpu_random import case as random_case
@@ -37,6 +41,33 @@ def test_any_number_of_threads(one: Case, monkeypatch: pytest.MonkeyPatch):
         assert same(with_threads(one, count, monkeypatch), want) == set()
 
 
+@pytest.mark.parametrize("one", [SHARED, RAGGED], ids=["shared", "ragged"])
+def test_threads_of_our_own(one: Case, monkeypatch: pytest.MonkeyPatch):
+    """Where torch has none that can be had: the same bits."""
+    want = with_threads(one, 1, monkeypatch)
+    monkeypatch.setattr(team, "team", lambda: None)
+    assert same(with_threads(one, 3, monkeypatch), want) == set()
+
+
+def test_a_team_that_is_too_small_is_not_used(monkeypatch: pytest.MonkeyPatch):
+    """As inside another parallel region of torch, where a thread is alone."""
+    there = team.team()
+    assert there is not None
+    ran: list[int] = []
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(lambda record, tid: ran.append(tid))
+    address = ctypes.cast(run, ctypes.c_void_p).value
+    assert address is not None
+    assert there.run(2, address, 0)
+    assert sorted(ran) == [0, 1]
+    limit = ctypes.CDLL(None).omp_set_max_active_levels
+    limit(0)
+    try:
+        assert not there.run(2, address, 0)
+        assert len(ran) == 2
+    finally:
+        limit(1)
+
+
 def test_threads_are_at_work(monkeypatch: pytest.MonkeyPatch):
     """The tests above say something: every thread enters, and one that does nothing is missed."""
     entered: list[int] = []
@@ -45,7 +76,8 @@ def test_threads_are_at_work(monkeypatch: pytest.MonkeyPatch):
         entered.extend(range(count))
         threads.together(count, run)
 
-    monkeypatch.setattr(kernel, "together", some)
+    monkeypatch.setattr(team, "team", lambda: None)
+    monkeypatch.setattr(team, "together", some)
     with_threads(SHARED, 3, monkeypatch)
     assert entered == [0, 1, 2] * 2  # forth and back
 
@@ -117,3 +149,70 @@ def test_two_backward_passes_are_the_same_bits():
         for _ in range(2)
     ]
     assert all(map(torch.equal, *gradients))
+
+
+def test_threads_of_the_user_scan_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Each with two threads of its own."""
+    use_threads(monkeypatch, 2)
+    cases = [replace(SHARED, seed=seed) for seed in range(3)]
+    want = [results(one) for one in cases]
+    wrong: list[int] = []
+    start = threading.Barrier(len(cases))
+
+    def often(k: int) -> None:
+        start.wait(60)
+        wrong.extend(k for _ in range(20) if same(results(cases[k]), want[k]))
+
+    users = [threading.Thread(target=often, args=(k,), daemon=True) for k in range(len(cases))]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(60)
+        assert not user.is_alive()
+    assert wrong == []
+
+
+def test_a_signal_between_threads_strands_nobody_else():
+    """One waits for another that never comes: it is left there with what it works on, and the next call goes well."""
+    never = threading.Event()
+
+    class Call:
+        def __call__(self, i: int) -> None:
+            if i == 0:
+                raise KeyboardInterrupt
+            never.wait()
+
+    call = Call()
+    held = weakref.ref(call)
+    with pytest.raises(KeyboardInterrupt):
+        threads.together(2, call)
+    del call
+    gc.collect()
+    assert held() is not None
+    entered: list[int] = []
+    threads.together(3, entered.append)
+    assert sorted(entered) == [0, 1, 2]
+    never.set()
+    threads._workers.stranded.clear()
+
+
+def test_an_error_in_a_thread_is_the_callers():
+    def fails(i: int) -> None:
+        if i == 1:
+            raise ValueError(i)
+
+    with pytest.raises(ValueError, match="1"):
+        threads.together(2, fails)
+    threads._workers.stranded.clear()
+
+
+def test_nothing_is_held_after_a_call():
+    class Work:
+        def __call__(self, i: int) -> None:
+            pass
+
+    work = Work()
+    held = weakref.ref(work)
+    threads.together(2, work)
+    del work
+    assert held() is None

@@ -16,6 +16,7 @@ from rekur.graph import Cell
 from rekur.nn.layer import Layer, checked, positive
 from rekur.nn.stream import Stream
 from rekur.run import Scan, State
+from rekur.run.traced import traced
 
 
 class Recurrent(nn.Module):
@@ -155,7 +156,7 @@ class Recurrent(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream: `(B, feature)` or symbols `(B,)` in, `(B, feature)` and the state after it out."""
-        if self._stream is not None and state is not None and not torch.is_grad_enabled():
+        if self._stream is not None and state is not None and not torch.is_grad_enabled() and not traced():
             self._check(state, ())
             return self._stream(x, state)
         y, after = self(x[:, None], state)

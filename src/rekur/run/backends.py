@@ -14,6 +14,7 @@ from rekur.run.call import Backend, Call, Scan, Stepper
 from rekur.run.cpu.backend import Cpu
 from rekur.run.fused import Fused
 from rekur.run.reference import Reference
+from rekur.run.traced import traced
 
 BACKENDS: Mapping[str, Callable[[Graph], Backend]] = {"fused": Fused, "cpu": Cpu, "reference": Reference}
 """Name -> backend, the fastest first; `auto` takes the first that can do a call."""
@@ -34,10 +35,14 @@ class Kernel:
         return compile, (self.graph, self.asked)  # made anew where it is copied or loaded
 
     def choose(self, call: Call) -> Backend:
-        """The first backend that can do this call; BackendError names each reason where none can."""
+        """The first backend that can do this call; BackendError names each reason where none can.
+
+        Where a tracer looks on, compiled code comes first.
+        """
+        first = self._compiled if self.recorded(call.like) else []
         reasons = dict(self.refused)
         transformed = torch._C._are_functorch_transforms_active()
-        for backend in self.backends:
+        for backend in (*first, *self.backends):
             reason = backend.refuses_call(call)
             if transformed and not isinstance(backend, Reference):
                 reason = "torch.func transforms plain operations only"
@@ -46,8 +51,22 @@ class Kernel:
             reasons[backend.name] = reason
         raise BackendError(f"{self.graph.name} cannot run: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
 
+    @property
+    def _compiled(self) -> list[Cpu]:
+        return [backend for backend in self.backends if isinstance(backend, Cpu)]
+
+    def recorded(self, like: Tensor) -> bool:
+        """Whether a tracer looks on, and calls with tensors like this one are an operator that it can put down."""
+        if not traced(like) or torch._C._are_functorch_transforms_active():
+            return False
+        return bool(self._compiled) and Cpu.takes(like)
+
+    def text_for(self, like: Tensor | None) -> str | None:
+        """The graph that such an operator runs, None where there is no such operator."""
+        return self._compiled[0].text if like is not None and self.recorded(like) else None
+
     def run(self, call: Call) -> Scan:
-        """Do a call; torch's compiler calls fast backends as they are, it cannot trace them."""
+        """Do a call; torch's compiler calls torch's own layers as they are, it cannot trace them."""
         backend = self.choose(call)
         if torch.compiler.is_dynamo_compiling() and not isinstance(backend, Reference):
             as_it_is: Callable[[Call], Scan] = torch.compiler.disable(backend.run)  # type: ignore[no-untyped-call]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rekur.errors import ShapeError, suggest
-from rekur.graph import Argument, Graph
-from rekur.run.backends import Kernel
+from rekur.graph import Argument, Graph, parse
+from rekur.run.backends import Kernel, compile
 from rekur.run.call import Call, Scan
+from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
 from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
 from rekur.run.state import State
 from rekur.run.symbols import checked, symbolic
@@ -66,14 +68,54 @@ def scan(
     >>> y.shape, state["h"].shape
     (torch.Size([1, 3, 2]), torch.Size([1, 2]))
     """
-    call = _call(
-        kernel.graph, params, x, state, constants, initial, lengths, live, reset, reverse, memory_lengths, sizes,
-        tuple(outputs), tuple(record),
-    )  # fmt: skip
-    with torch.autocast(call.like.device.type, enabled=False):
-        idle = 0 in (call.steps, *call.lead) or (call.live is not None and not bool(call.live.any()))
-        result = _nothing(call) if idle else kernel.run(call)
-        return _zero_dead(call, result) if call.memory else result
+    given = {
+        "params": params, "x": x, "state": state, "constants": constants, "initial": initial, "lengths": lengths,
+        "live": live, "reset": reset, "reverse": reverse, "memory_lengths": memory_lengths, "told": sizes,
+        "outputs": tuple(outputs), "record": tuple(record),
+    }  # fmt: skip
+    if torch.compiler.is_dynamo_compiling():
+        weights = _mapping(kernel.graph, "weight", params).values()
+        text = kernel.text_for(next((v for v in (*weights, x) if isinstance(v, Tensor)), None))
+        if text is not None:
+            names = [a.name for a in kernel.graph.of("state")]
+            torch._dynamo.comptime.comptime(_let_be)
+            plain, named, tensors = apart({"text": text, **given})
+            return scan_of(_traced(plain, named, *tensors), names, tuple(outputs), tuple(record))
+    return _scan(kernel, given)
+
+
+def _scan(kernel: Kernel, given: Mapping[str, Any]) -> Scan:
+    call = _call(kernel.graph, **given)
+    if torch.is_autocast_enabled(kind := call.like.device.type):
+        with torch.autocast(kind, enabled=False):
+            return _run(kernel, call)
+    return _run(kernel, call)
+
+
+def _let_be(_: object) -> None:
+    """Have Dynamo call `_traced` as it is; it asks for that while it traces, so that nobody else loads it."""
+    torch._dynamo.allow_in_graph(_traced)  # type: ignore[no-untyped-call]
+
+
+def _traced(constants: Constants, names: Names, *tensors: Tensor) -> list[Tensor]:
+    named = {**dict.fromkeys(_OPTIONAL), **together(constants, names, tensors)}
+    return flat(_scan(_kernel(named.pop("text")), named))
+
+
+_OPTIONAL = ("state", "constants", "initial", "lengths", "live", "reset", "memory_lengths", "told")
+
+
+@cache
+def _kernel(text: str) -> Kernel:
+    return compile(parse(text), "cpu")
+
+
+def _run(kernel: Kernel, call: Call) -> Scan:
+    idle = 0 in (call.steps, *call.lead) or (
+        call.live is not None and not kernel.recorded(call.like) and not bool(call.live.any())
+    )
+    result = _nothing(call) if idle else kernel.run(call)
+    return _zero_dead(call, result) if call.memory else result
 
 
 def _call(
@@ -96,7 +138,7 @@ def _call(
     _known(graph, "weight", _mapping(graph, "weight", params), graph.parameters, all_of=True)
     sizes = Sizes(graph.name, next((v for v in params.values() if isinstance(v, Tensor)), None))
     for leaf in graph.parameters.values():
-        sizes.read(f"the weight {leaf.name!r}", params[leaf.name], (), leaf.axes)
+        sizes.read("weight", leaf.name, params[leaf.name], (), leaf.axes)
     wanted = graph.of("input")
     if isinstance(x, Tensor):
         if len(wanted) != 1:
@@ -110,20 +152,17 @@ def _call(
     lattice = _on_lattice(graph, x)
     lead = ("B", "L") if lattice else ("B",)
     series = ("B", "T", "L") if lattice else ("B", "T")
-    inputs = {
-        a.name: sizes.read(f"the input {a.name!r}", x[a.name], series, a.axes)
-        for a in wanted
-        if a.name not in symbols
-    }
+    features = [a for a in wanted if a.name not in symbols]
+    inputs = {a.name: sizes.read("input", a.name, x[a.name], series, a.axes) for a in features}
     inputs |= {k: sizes.measure(f"the symbols {k!r}", x[k], series) for k in symbols}
     states = graph.of("state")
     _known(graph, "state", initial, [a.name for a in states], all_of=False)
     handed_in = _mapping(graph, "state", state)
     _known(graph, "state", handed_in, [a.name for a in states], all_of=state is not None)
     _known(graph, "constant", constants, [a.name for a in graph.of("constant")], all_of=True)
-    held = {a.name: sizes.read(f"the constant {a.name!r}", constants[a.name], lead, a.axes)
+    held = {a.name: sizes.read("constant", a.name, constants[a.name], lead, a.axes)
             for a in graph.of("constant")}  # fmt: skip
-    given = {k: sizes.read(f"the state {k!r}", v, lead, _argument(states, k).axes) for k, v in handed_in.items()}
+    given = {k: sizes.read("state", k, v, lead, _argument(states, k).axes) for k, v in handed_in.items()}
     sizes.fill(_mapping(graph, "size", told))
     fresh = {a.name: _fresh(a, initial, sizes, lead) for a in states}
     memory = {}
@@ -162,6 +201,8 @@ def _mapping(graph: Graph, what: str, given: Mapping[str, Any] | None) -> Mappin
 
 def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], all_of: bool) -> None:
     names = list(names)
+    if [*given] == names:
+        return
     for name in given:
         if name not in names:
             raise ShapeError(f"{graph.name} has no {what} {name!r}{suggest(name, names)}")
@@ -180,7 +221,7 @@ def _on_lattice(graph: Graph, x: Mapping[str, Tensor]) -> bool:
 def _fresh(a: Argument, initial: Mapping[str, Tensor], sizes: Sizes, lead: tuple[str, ...]) -> Tensor:
     shape = tuple(sizes[axis] for axis in (*lead, *a.axes))
     if a.name in initial:
-        return sizes.read(f"the initial {a.name!r}", initial[a.name], (), a.axes).expand(shape)
+        return sizes.read("initial", a.name, initial[a.name], (), a.axes).expand(shape)
     return torch.full(shape, a.initial, dtype=sizes.like.dtype, device=sizes.like.device)
 
 

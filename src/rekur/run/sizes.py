@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rekur.errors import ShapeError
+from rekur.run.traced import check, traced
 
 _WORDS = {"B": "rows in the batch", "T": "steps", "L": "lattice sites", "I": "features", "H": "units"}
 
@@ -44,8 +45,13 @@ class Sizes:
                 f"{self.graph}: nothing that was given says how large the axis {axis} is; say sizes={{{axis!r}: …}}"
             ) from None
 
-    def read(self, what: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
-        """Check `v`, named `what`, against `(*lead, *axes)`, and remember what it says of sizes."""
+    def read(self, kind: str, name: str, v: Tensor, lead: tuple[str, ...], axes: tuple[str, ...]) -> Tensor:
+        """Check `v`, of a kind and named `name`, against `(*lead, *axes)`, and remember what it says of sizes."""
+        like = self._like
+        alike = like is not None and isinstance(v, Tensor) and v.dtype == like.dtype and v.device == like.device
+        if alike and v.shape == tuple(map(self.known.get, (*lead, *axes))):  # nothing is new, and all fits
+            return v
+        what = f"the {kind} {name!r}"
         if not isinstance(v, Tensor):
             raise ShapeError(f"{self.graph}: {what} must be a tensor, got {type(v).__name__}")
         if self._like is None:
@@ -90,7 +96,10 @@ def _counts(counts: Tensor | Sequence[int], rows: int, size: int, device: torch.
     out = given.to(torch.int64)
     if out.shape != (rows,):
         raise ShapeError(f"{what} must be ({rows},), one a row, got {tuple(out.shape)}")
-    if rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
+    if traced(out):
+        most = size if isinstance(size, int) else "the size of the axis"  # of which a tracer may have a symbol
+        check((out >= 0) & (out <= size), f"{what} must lie in 0..{most}")
+    elif rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
         raise ShapeError(f"{what} must lie in 0..{size}, got {int(out.min())}..{int(out.max())}")
     return out
 
@@ -106,7 +115,7 @@ def series_to_live(
     if lengths is None:
         return None, None
     counts = _counts(lengths, shape[0], shape[1], device, "lengths")
-    if bool((counts == shape[1]).all()):
+    if not traced(counts) and bool((counts == shape[1]).all()):
         return None, None
     mask = lengths_to_live(counts, shape[0], shape[1], device)
     return mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape), counts

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rekur.errors import ShapeError
 from rekur.graph import Argument, Graph, Leaf, make, walk
+from rekur.run.traced import check, traced
 
 DTYPES = (torch.int64, torch.int32)
 
@@ -60,9 +61,14 @@ def checked(cell: str, name: str, v: Tensor, size: int, live: Tensor | None) -> 
 
     ShapeError for a live one outside of 0 … size-1.
     """
-    seen = v if live is None else v[live]
-    if seen.numel():
-        check_range(cell, name, int(seen.min()), int(seen.max()), size)
+    if traced(v):
+        right = (v >= 0) & (v < size)
+        most = size - 1 if isinstance(size, int) else "the size of the axis"  # of which a tracer may have a symbol
+        check(right if live is None else right | ~live, f"{cell}: the symbols {name!r} must lie in 0..{most}")
+    else:
+        seen = v if live is None else v[live]
+        if seen.numel():
+            check_range(cell, name, int(seen.min()), int(seen.max()), size)
     v = v.to(torch.int64)
     return v if live is None else torch.where(live, v, 0)
 

@@ -11,15 +11,18 @@ from torch import Tensor
 from rekur.errors import BackendError
 from rekur.graph import Graph, parse, to_text, walk
 from rekur.run.call import Call, Scan
+from rekur.run.cpu import registered
 from rekur.run.cpu.columns import SYMBOLS, of_symbols, with_symbols
-from rekur.run.cpu.job import Job, Operands
+from rekur.run.cpu.job import Job
 from rekur.run.cpu.kernel import Compiled, compiled
+from rekur.run.cpu.operands import Operands
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
 from rekur.run.cpu.ragged import ragged, with_masks
 from rekur.run.cpu.stepper import Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
+from rekur.run.traced import traced
 
 
 class Cpu:
@@ -30,6 +33,7 @@ class Cpu:
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.text = graph, to_text(graph)
+        self._operands = Operands.of(graph, ())
         self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
         self._symbolic = cache(lambda inputs: Cpu(with_symbols(graph, inputs)))
         features = frozenset(a.name for a in graph.of("input") if not a.name.startswith(SYMBOLS))
@@ -37,9 +41,14 @@ class Cpu:
 
     def refuses_call(self, call: Call) -> str | None:
         """It does float32 on the CPU."""
-        if call.like.device.type != "cpu" or call.like.dtype != torch.float32:
-            return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
-        return None
+        if self.takes(call.like):
+            return None
+        return f"it computes in float32 on the CPU, not in {call.like.dtype} on {call.like.device}"
+
+    @staticmethod
+    def takes(like: Tensor) -> bool:
+        """Whether it computes with tensors like this one."""
+        return like.device.type == "cpu" and like.dtype == torch.float32
 
     def stepper(
         self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
@@ -48,7 +57,7 @@ class Cpu:
         if symbols:
             return self._symbolic(tuple(symbols)).stepper(params, sizes, rows)
         like = next(iter(params.values()))
-        if like.device.type != "cpu" or like.dtype != torch.float32 or not rows:
+        if not self.takes(like) or not rows:
             return None
         try:
             return Stepper(parse(self.text), self.text, params, sizes, rows)
@@ -63,16 +72,20 @@ class Cpu:
         if call.symbols and not call.symbols[0].startswith(SYMBOLS):
             symbolic = self._symbolic(call.symbols)
             return symbolic.run(of_symbols(call, symbolic.graph))
-        training = torch.is_grad_enabled() and any(t.requires_grad for t in Operands.of(call).tensors(call))
+        own = self._operands.tensors(call)
+        training = torch.is_grad_enabled() and any(t.requires_grad for t in own)
         states = [a.name for a in call.graph.of("state")]
         asked = {k: f"{SERIES}{k}" if k in states else k for k in (*call.outputs, *call.record) if k != states[0]}
         extra = tuple(asked.values())
         needs = frozenset(k for k, v in call.inputs.items() if v.requires_grad) if training else frozenset()
         code = compiled(self.text, extra, needs, training)
-        outside = _outside(code, call)
-        job = Job.of(code, call, tuple(outside))
-        y, *rest = run(job, [*job.operands.tensors(call), *outside.values()])
-        found = dict(zip((*states, *job.series), rest, strict=True))
+        outside = _outside(code, call) if code.parts.outside else {}
+        tensors = [*own, *outside.values()]
+        if traced(own[0], own[-1]):
+            y, *rest = registered.run(code, call, self.text, extra, tensors)
+        else:
+            y, *rest = run(Job.of(code, call), tensors)
+        found = dict(zip((*states, *code.wiring.extra), rest, strict=True))
         series = {states[0]: y} | {k: found[name] for k, name in asked.items()}
         return Scan(
             y,

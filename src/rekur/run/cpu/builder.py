@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 Body = Callable[[str], None]
 CarryBody = Callable[[str, list[str]], list[str]]
+
+_CHANGING = frozenset(("load", "phi", "atomicrmw"))  # instructions that may not mean the same when they are repeated
 
 
 class Module:
@@ -49,6 +52,9 @@ class Function:
         )
         self._lines: list[str] = []
         self._count = 0
+        self._known: dict[str, str] = {}
+        self._since: list[str] = []
+        self._scopes = [0]
         self.block = "entry"
 
     def __str__(self) -> str:
@@ -61,10 +67,33 @@ class Function:
         self._lines.append(f"  {text}")
 
     def let(self, text: str) -> str:
-        """An instruction with a value."""
+        """An instruction with a value; the one that is there where it has been given before."""
+        return self._new(text) if text.partition(" ")[0] in _CHANGING else self._once(text)
+
+    def _new(self, text: str) -> str:
         self._count += 1
         self._lines.append(f"  %v{self._count} = {text}")
         return f"%v{self._count}"
+
+    def _once(self, text: str) -> str:
+        value = self._known.get(text)
+        if value is None:
+            value = self._known[text] = self._new(text)
+            self._since.append(text)
+        return value
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """What is made in here does not reach what comes after."""
+        self._scopes.append(len(self._since))
+        yield
+        self._forget()
+        self._scopes.pop()
+
+    def _forget(self) -> None:
+        for text in self._since[self._scopes[-1] :]:
+            del self._known[text]
+        del self._since[self._scopes[-1] :]
 
     def add(self, a: str, b: str) -> str:
         """i64 sum."""
@@ -79,9 +108,9 @@ class Function:
         return pointer if index == "0" else self.let(f"getelementptr float, ptr {pointer}, i64 {index}")
 
     def field(self, pointer: str, index: int, kind: str) -> str:
-        """The index-th 8-byte field of a record: a pointer or an i64."""
+        """The index-th 8-byte field of a record: a pointer or an i64. No function changes its record."""
         place = self.let(f"getelementptr i64, ptr {pointer}, i64 {index}")
-        return self.let(f"load {kind}, ptr {place}")
+        return self._once(f"load {kind}, ptr {place}")
 
     def load(self, pointer: str) -> str:
         """A vector."""
@@ -103,8 +132,7 @@ class Function:
 
     def constant(self, value: float) -> str:
         """The literal of a float in every lane."""
-        n = self.module.lanes
-        return "<" + ", ".join([f"float {literal(value)}"] * n) + ">"
+        return f"splat (float {literal(value)})"
 
     def fma(self, a: str, b: str, c: str) -> str:
         """a * b + c, rounded once."""
@@ -128,7 +156,11 @@ class Function:
         return f"{hint}{self._count}"
 
     def begin(self, label: str) -> None:
-        """Go on in a new block."""
+        """Go on in a new block, which what the block before has made may not reach."""
+        self._forget()
+        self._begin(label)
+
+    def _begin(self, label: str) -> None:
         self._lines.append(f"{label}:")
         self.block = label
 
@@ -154,31 +186,33 @@ class Function:
         head, inside, after = self.label("head"), self.label("body"), self.label("after")
         before = self.block
         self.do(f"br label %{head}")
-        self.begin(head)
+        self._begin(head)
         place = self.hold()
         i = self.let("phi")  # its operands are known only once the body is there
         phis = [self.let("phi") for _ in carry]
         more = self.let(f"icmp slt i64 {i}, {stop}")
         self.do(f"br i1 {more}, label %{inside}, label %{after}")
-        self.begin(inside)
-        values = body(i, phis)
-        following = self.let(f"add i64 {i}, {step}")
-        last = self.block
-        self.do(f"br label %{head}")
+        self._begin(inside)
+        with self._scope():
+            values = body(i, phis)
+            following = self.add(i, step)
+            last = self.block
+            self.do(f"br label %{head}")
         self.settle(place, i, "i64", (start, before), (following, last))
         for k, ((kind, first), phi, value) in enumerate(zip(carry, phis, values, strict=True), 1):
             self.settle(place + k, phi, kind, (first, before), (value, last))
-        self.begin(after)
+        self._begin(after)
         return phis
 
     def when(self, test: str, body: Callable[[], None]) -> None:
         """Run the body if the i1 is set."""
         inside, after = self.label("then"), self.label("after")
         self.do(f"br i1 {test}, label %{inside}, label %{after}")
-        self.begin(inside)
-        body()
-        self.do(f"br label %{after}")
-        self.begin(after)
+        self._begin(inside)
+        with self._scope():
+            body()
+            self.do(f"br label %{after}")
+        self._begin(after)
 
 
 def literal(value: float) -> str:

@@ -206,6 +206,16 @@ def serve(module: Module, record: Record) -> None:
     f.begin(gone)
 
 
+def lead(module: Module, record: Record) -> None:
+    """lead(ctx, tid): let the threads in `serve` go through `forward`, and go with them.
+
+    In one call, for between two a signal could come, and leave the others there to wait.
+    """
+    f = module.function("lead", ENTRY)
+    f.let(f"atomicrmw add ptr {f.field('%ctx', record.array('ticket'), 'ptr')}, i64 1 seq_cst")
+    f.call("forward", "ptr %ctx", "i64 %tid")
+
+
 def barrier(module: Module, record: Record) -> None:
     """Every thread waits until all have come. The counter only rises, so it needs no reset in between."""
     f = module.function("barrier", [("ptr", "ctx")], internal=True)

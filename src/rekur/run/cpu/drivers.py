@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rekur.graph import Argument
-from rekur.run.cpu.driver import Driver, barrier, own_part, serve
+from rekur.run.cpu.driver import Driver, barrier, lead, own_part, serve
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
@@ -38,6 +38,7 @@ def forward_driver(d: Driver, states: Sequence[Argument], hoisted: bool, weights
     f.loop("0", d.chunks, "1", one)
     d.wait()  # whoever returns first reads what all have written
     serve(d.module, d.record)
+    lead(d.module, d.record)
 
 
 def backward_driver(
@@ -45,6 +46,7 @@ def backward_driver(
 ) -> None:
     """backward(ctx, tid): chunk by chunk from the end"""
     f = d.f
+    barrier(d.module, d.record)
     lay_out(d, weights)
 
     def one(c: str) -> None:
@@ -65,9 +67,39 @@ def backward_driver(
             d.wait()
         for share in shares:
             _share(d, share, t0, n)
-        d.wait()
+        d.wait()  # for those who still read what the next chunk overwrites, and for the sums of all
 
     f.loop("0", d.chunks, "1", one)
+    sums = {share.array: share for share in shares}
+    for share in sorted(sums.values(), key=lambda s: s.by != ""):
+        _hand_over(d, share, added=share.by != "" and f"gradient {share.weight}" in sums)
+
+
+def _hand_over(d: Driver, share: Share, added: bool) -> None:
+    """This thread's part of a weight's gradient, without the padding.
+
+    :param added: whether it is a second part, of columns; then the same thread hands over the same rows of both.
+    """
+    f, axes = d.f, share.axes
+    source, target = d.array(share.array), d.array(f"d weight {share.weight}")
+    if share.by:
+        k, o = (d.number(f"size {axis}") for axis in axes)
+        call_external(
+            f, "transpose", source, d.number(f"pad {axes[1]}"), k, target, k, *own_part(d, o, 1), str(int(added))
+        )
+        return
+    d.module.declare("void", "llvm.memcpy.p0.p0.i64", "ptr", "ptr", "i64", "i1")
+    rows, size, pad = "1", "1", "0"
+    for axis in axes[:-1]:
+        rows = f.mul(rows, d.number(f"size {axis}"))
+    if axes:
+        size, pad = d.number(f"size {axes[-1]}"), d.number(f"pad {axes[-1]}")
+
+    def row(r: str) -> None:
+        src, dst = f.at(source, f.mul(r, pad)), f.at(target, f.mul(r, size))
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {dst}, ptr {src}, i64 {f.mul(size, '4')}, i1 false)")
+
+    f.loop(*own_part(d, rows, 1), "1", row)
 
 
 def _share(d: Driver, share: Share, t0: str, steps: str) -> None:

@@ -21,6 +21,8 @@ SIGNATURES = {
     "scatter": arguments("*d ldd *symbols *g ldg *counts steps batch c0 c1"),
     "pack": arguments("*w ldw o k *packed p0 p1"),
     "pack_transposed": arguments("*w ldw o k *packed p0 p1"),
+    "pad": arguments("*w size rows *padded pad"),
+    "transpose": arguments("*w ldw rows *out ldo c0 c1 add"),
 }
 """Function -> its arguments (type, name), for those who call it"""
 

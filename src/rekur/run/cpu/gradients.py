@@ -29,6 +29,11 @@ class Share:
         """Where it is added up, with the other parts that are sums of the same form."""
         return f"{'columns of ' if self.by else ''}gradient {self.weight}"
 
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The axes of the weight."""
+        return self.axes[::-1] if self.by else self.axes
+
 
 def shares(
     weights: Mapping[str, Node],

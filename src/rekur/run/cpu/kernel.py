@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rekur.graph import Graph, parse
 from rekur.run.cpu import program
+from rekur.run.cpu.arena import Arena, empty, zeros
 from rekur.run.cpu.builder import Module
-from rekur.run.cpu.frame import Frame
-from rekur.run.cpu.gradients import Share
+from rekur.run.cpu.frame import BARRIER, Frame
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
+from rekur.run.cpu.operands import Operands, Source, Wiring
 from rekur.run.cpu.order import Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
-from rekur.run.cpu.record import Laid
-from rekur.run.cpu.target import Library, Target, host
-from rekur.run.cpu.threads import together
+from rekur.run.cpu.target import Target, host, library
+from rekur.run.cpu.team import enter
 from rekur.run.cpu.tile import Tile
+
+
+@lru_cache(16)  # the kernels of one cell are asked for close together
+def _parsed(text: str) -> Graph:
+    return parse(text)
 
 
 @cache
 def compiled(text: str, extra: tuple[str, ...], needs: frozenset[str], training: bool) -> Compiled:
     """The code of a cell, made once for each graph and purpose."""
-    return Compiled(parse(text), extra, needs, training, host())
+    return Compiled(_parsed(text), extra, needs, training, host())
 
 
 FRAMES = 64
@@ -44,21 +47,23 @@ class Compiled:
     ) -> None:
         tile = Tile.of(target)
         self.columns = tile.vectors * target.lanes
-        self.target, self.needs = target, needs
+        self.target, self.needs, self.training = target, needs, training
         self.parts = take_apart(graph, extra)
-        self.code = Code(Module(target.lanes), columns=self.parts.columns)
+        self.code = Code(Module(target.lanes), Module(target.lanes), columns=self.parts.columns)
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
         program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
         self.constants_in_time = time is not None and bool(time.of("constant"))
         if step_back is not None:
             program.backward(self.code, self.parts, step_back, time_back, needs, self.columns)
+        self.operands = Operands.of(graph, tuple(self.parts.outside))
+        self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
-        self.library = Library(str(self.code.module), target)
-        entry = [ctypes.c_void_p, ctypes.c_int64]
-        self.forward, self.serve = (self.library.function(k, entry) for k in ("forward", "serve"))
+        self.library = library(str(self.code.forth), target)
+        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("forward", "serve", "lead"))
         if training:
-            self.backward = self.library.function("backward", entry)
+            self.way_back = library(str(self.code.back), target)
+            self.backward = self.way_back.address("backward")
         self._frames: dict[tuple[object, ...], Frame] = {}
 
     def frame(self, sizes: Mapping[str, int], order: Order, threads: int) -> Frame:
@@ -74,99 +79,76 @@ class Compiled:
 
 
 class Run:
-    """The arrays of one call, by name, and the call itself."""
+    """The memory of one entry into the code, and the entry itself.
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
-        self.arrays: dict[str, Tensor] = {}
+    :param arenas: the pieces of memory that the frame describes.
+    """
 
-    def make(self, array: str, clear: bool = False) -> Tensor:
-        """Memory for an array; a view `(rows, *axes)` of it comes back."""
-        shape, pool = self.frame.shapes[array], self.frame.code.inside.get(array)
-        if pool is not None:
-            self.arrays[array] = self.arrays[pool][-1 - shape[0] : -1]
-        else:
-            self.arrays[array] = torch.zeros(shape) if clear else torch.empty(shape)
-            if self.frame.code.arrays[array].rows == "pool":
-                self.arrays[array][-1] = 0.0
-        return self.view(array)
+    def __init__(self, frame: Frame, *arenas: Arena) -> None:
+        self.frame, self.arenas = frame, arenas
+        self.record: NDArray[np.int64] = frame.record.copy()
+        self.address: int = self.record.ctypes.data
+        for arena in arenas:
+            arena.enter(self.record)
+        fields = frame.code.record.fields
+        if "array barrier" in fields:
+            self.record[fields["array barrier"]] = self.address + 8 * (len(fields) + BARRIER)
+        self._held: list[Tensor] = []
+
+    @classmethod
+    def forth(cls, frame: Frame) -> Run:
+        """To run `forward`; the first arena is what the way back needs."""
+        return cls(frame, *(Arena(layout, empty(layout.total)) for layout in (frame.kept, frame.forth)))
+
+    @classmethod
+    def back(cls, frame: Frame, kept: Tensor) -> Run:
+        """To run `backward` on what `forward` has left."""
+        cleared = zeros(frame.cleared.total)
+        back, weights = (Arena(layout, empty(layout.total)) for layout in (frame.back, frame.weights))
+        return cls(frame, Arena(frame.kept, kept), Arena(frame.cleared, cleared), back, weights)
 
     def view(self, array: str) -> Tensor:
         """An array as `(rows, *axes)`; a scalar has a place in every lane of a vector."""
-        return self.arrays[array].as_strided(*self.frame.views[array])
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.views[array])
+
+    def after(self, array: str) -> Tensor:
+        """A state after each step as `(T, B, *axes)`."""
+        (_, *sizes), stride = self.frame.times[array]
+        arena = self.arenas[self.frame.lives[array]]
+        return arena.view(array, (self.frame.order.steps, *sizes), stride, stride[0])
 
     def over_time(self, array: str) -> Tensor:
-        """An array as `(T, B, *axes)`."""
-        (rows, *sizes), (stride, *strides) = self.frame.views[array]
-        if not self.frame.code.arrays[array].axes:
-            sizes, strides = [], []
-        batch = self.frame.order.batch
-        return self.arrays[array].as_strided((rows // batch, batch, *sizes), (batch * stride, stride, *strides))
+        """An array as `(T, B, *axes)`, of a scalar one place."""
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.times[array])
 
-    def fill(self, array: str, values: Tensor, clear: bool = False) -> None:
-        """Make an array with the values given, `(rows, *axes)`."""
-        self.put(self.make(array, clear), values)
+    def spread(self, array: str) -> Tensor:
+        """An array as `(T, B, *axes)`, a scalar with all its places."""
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.spread[array])
 
-    @staticmethod
-    def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
-        """Fill rows; a scalar goes to every lane of a vector."""
-        view[rows] = values if values.dim() > 1 else values[:, None]
+    def weights(self, tensors: Sequence[Tensor] | Mapping[int, Tensor], sources: Sequence[Source]) -> None:
+        """Point at the weights that the code lays out."""
+        for i, field, stride in sources:
+            w = tensors[i]
+            if not w.is_contiguous() and (stride is None or w.stride(1) != 1):
+                w = w.detach().contiguous()
+            self.point(field, w)
+            if stride is not None:
+                self.record[stride] = w.stride(0)
 
-    def weights(self, weights: Mapping[str, Tensor], laid: Sequence[Laid]) -> None:
-        """Point at the weights, and make room for them as the steps read them."""
-        columns = self.frame.columns
-        for one in laid:
-            w = weights[one.weight].detach()
-            if one.kind == "vector":
-                w = w.contiguous()
-                size = self.frame.stride(one.axes)
-            elif one.kind == "columns":
-                w = w.contiguous()
-                size = self.frame.stride(one.axes[::-1])
-            else:
-                if w.stride(1) != 1:
-                    w = w.contiguous()
-                outputs, inner = w.shape if one.kind == "packed" else reversed(w.shape)
-                size = -(-outputs // columns) * columns * inner
-            self.arrays[f"weight {one.weight}"] = w
-            self.arrays[one.array] = torch.empty(size)
+    def point(self, field: int, v: Tensor) -> None:
+        """Have a field of the record point at a tensor, which then lives as long as this run."""
+        self.record[field] = v.data_ptr()
+        self._held.append(v)
 
-    def gradient(self, share: Share) -> None:
-        """Memory for the gradient in a weight."""
-        f = self.frame
-        shape = (1, f.stride(share.axes)) if share.v is None else (f.sizes[share.axes[0]], f.pad(share.axes[1]))
-        self.arrays.setdefault(share.array, torch.zeros(shape))
+    def call(self, function: int) -> None:
+        """Enter the code at an address, all threads together."""
+        enter(self.frame.threads, function, self.address)
 
-    def weight_gradients(self, shares: Sequence[Share]) -> dict[str, Tensor]:
-        """The gradient in each weight, of the weight's shape."""
-        out: dict[str, Tensor] = {}
-        for array, share in {s.array: s for s in shares}.items():
-            g = self.arrays[array]
-            g = g.as_strided(*self.frame.strided(share.axes)) if share.axes else g[0, 0]
-            g = g.T if share.by else g
-            out[share.weight] = out[share.weight] + g if share.weight in out else g
-        return out
 
-    def call(self, function: Callable[[int, int], None]) -> None:
-        """Fill in the record and enter the code, all threads together."""
-        address = self.record().ctypes.data
-        together(self.frame.threads, lambda tid: function(address, tid))
-
-    def record(self) -> NDArray[np.int64]:
-        """The record with every address; the memory that it points at lives as long as this run."""
-        f = self.frame
-        record = f.record.copy()
-        self.arrays["local"] = memory = torch.empty(f.local_size)
-        self.arrays["barrier"] = torch.zeros(1, dtype=torch.int64)
-        self.arrays["scratch"] = torch.empty(f.scratch_size)
-        for name, i in f.pointers:
-            if name in self.arrays:
-                record[i] = self.arrays[name].data_ptr()
-        for name, i in f.strides:
-            if name in self.arrays and self.arrays[name].dim():
-                record[i] = self.arrays[name].stride(0)
-        start = memory.data_ptr()
-        for i, offset in f.locals.items():
-            record[i] = start + offset
-        self._record = record
-        return record
+def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
+    """Fill rows of an array; a scalar goes to every lane of a vector."""
+    values = values if values.dim() == view.dim() else values[..., None]
+    if isinstance(rows, slice):
+        view.copy_(values)
+    else:
+        view[rows] = values

@@ -35,13 +35,14 @@ class Lattice(Order):
     ) -> None:
         super().__init__(lead, steps, reverse)
         self.whole, self.follows = live is None, False
-        self.live = torch.ones(steps, self.batch, dtype=torch.bool) if live is None else self._in_time(live)
+        every = torch.ones(steps, self.batch, dtype=torch.bool, device="cpu")
+        self.live = every if live is None else self._in_time(live)
         self.active = self.live.sum(1)
         order = (~self.live).to(torch.uint8).argsort(dim=1, stable=True)
         self.sites = order.contiguous()  # (T, rows): whose site a row is
         self._look_up(None if reset is None else self._in_time(reset), offsets)
         images = self.live.view(steps, *lead).sum(2)
-        self._starts = torch.cat([torch.zeros(steps, 1, dtype=torch.int64), images.cumsum(1)], 1)
+        self._starts = torch.cat([torch.zeros_like(images[:, :1]), images.cumsum(1)], 1)
         parts = 1 if self.divided(threads) else threads
         self.edges = self._starts[:, [lead[0] * k // parts for k in range(parts + 1)]].contiguous()
         self._cut(threads if by_image else None)
@@ -53,8 +54,8 @@ class Lattice(Order):
     def _look_up(self, reset: Tensor | None, offsets: Sequence[int]) -> None:
         """The row of the pool that each row reads, offset by offset; and where each site's last value is."""
         initial, outside = self.batch * (self.steps + 1), self.batch * (self.steps + 2)
-        sites = torch.arange(self.batch)
-        after = self.live.cumsum(1) - 1 + self.batch * torch.arange(1, self.steps + 1)[:, None]
+        sites = torch.arange(self.batch, device="cpu")
+        after = self.live.cumsum(1) - 1 + self.batch * torch.arange(1, self.steps + 1, device="cpu")[:, None]
         held = torch.cat([sites[None], torch.where(self.live, after, 0)]).cummax(0).values
         self.finals, before = held[-1], held[:-1]
         if reset is not None:
@@ -74,7 +75,7 @@ class Lattice(Order):
         """
         if not self.reverse:
             return reset
-        met = torch.where(self.live, torch.arange(self.steps)[:, None], -1).cummax(0).values
+        met = torch.where(self.live, torch.arange(self.steps, device="cpu")[:, None], -1).cummax(0).values
         met = torch.cat([torch.full_like(met[:1], -1), met[:-1]])
         return self.live & (met >= 0) & reset.gather(0, met.clamp(min=0))
 
@@ -109,12 +110,12 @@ class Lattice(Order):
     def inward(self, v: Tensor) -> Tensor:
         """Sort the sites of each step."""
         v = self._in_time(v)
-        return v if self.whole else v[torch.arange(self.steps)[:, None], self.sites]
+        return v if self.whole else v[torch.arange(self.steps, device="cpu")[:, None], self.sites]
 
     def outward(self, v: Tensor) -> Tensor:
         """Put them where they were."""
         if not self.whole:
-            rows = torch.arange(self.batch) < self.active[:, None]
+            rows = torch.arange(self.batch, device="cpu") < self.active[:, None]
             v = torch.zeros_like(v, memory_format=torch.contiguous_format).masked_scatter_(
                 self.live.reshape(*self.live.shape, *[1] * (v.dim() - 2)), v[rows]
             )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from rekur.run.cpu.builder import Module
 from rekur.run.cpu.driver import Driver, own_part
-from rekur.run.cpu.external import call_external
+from rekur.run.cpu.external import SIGNATURES, call_external, symbol
 from rekur.run.cpu.record import Laid
 
 
@@ -52,47 +53,57 @@ def _vector(d: Driver, one: Laid) -> None:
     rows = "1"
     for axis in one.axes[:-1]:
         rows = f.mul(rows, d.number(f"size {axis}"))
-    size, pad = d.number(f"size {one.axes[-1]}"), d.number(f"pad {one.axes[-1]}")
+    size, padded = d.number(f"size {one.axes[-1]}"), d.number(f"pad {one.axes[-1]}")
+    call_external(f, "pad", source, size, rows, target, padded)
+
+
+def _columns(d: Driver, one: Laid) -> None:
+    """The columns of a matrix as rows."""
+    o, k = (d.number(f"size {axis}") for axis in one.axes)
+    source, stride = d.array(f"weight {one.weight}"), d.number(f"stride {one.weight}")
+    padded = d.number(f"pad {one.axes[0]}")
+    call_external(d.f, "transpose", source, stride, o, d.array(one.array), padded, *own_part(d, k, _LINE), "0")
+
+
+def pad(m: Module) -> None:
+    """padded[r][i] = w[r][i] for i < size, zero up to `pad`"""
+    f = m.function(symbol("pad", m.lanes), SIGNATURES["pad"])
 
     def row(r: str) -> None:
-        src, dst = f.at(source, f.mul(r, size)), f.at(target, f.mul(r, pad))
+        src, dst = f.at("%w", f.mul(r, "%size")), f.at("%padded", f.mul(r, "%pad"))
 
         def copy(i: str) -> None:
             f.do(f"store float {f.load_scalar(f.at(src, i))}, ptr {f.at(dst, i)}")
 
-        f.loop("0", size, "1", copy)
-        f.loop(size, pad, "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
+        f.loop("0", "%size", "1", copy)
+        f.loop("%size", "%pad", "1", lambda i: f.do(f"store float 0.0, ptr {f.at(dst, i)}"))
 
-    f.loop("0", rows, "1", row)
+    f.loop("0", "%rows", "1", row)
 
 
 _LINE = 16
-"""Columns that are written side by side, so that a row of the weight is read by whole lines of the cache"""
+"""Columns that become rows side by side, so that what is read of a row is whole lines of the cache"""
 
 
-def _columns(d: Driver, one: Laid) -> None:
-    """The columns of a matrix as rows, each with its padding, some of them by each thread."""
-    f = d.f
-    o, k = (d.number(f"size {axis}") for axis in one.axes)
-    source, target = d.array(f"weight {one.weight}"), d.array(one.array)
-    stride, pad = d.number(f"stride {one.weight}"), d.number(f"pad {one.axes[0]}")
-    k0, k1 = own_part(d, k, _LINE)
+def transpose(m: Module) -> None:
+    """out[c][r] = w[r][c] for c0 ≤ c < c1, or added to what is there"""
+    f = m.function(symbol("transpose", m.lanes), SIGNATURES["transpose"])
+    m.declare("i64", "llvm.smin.i64", "i64", "i64")
+    adding = f.let("icmp ne i64 %add, 0")
 
     def line(first: str) -> None:
-        last = f.let(f"call i64 @llvm.smin.i64(i64 {f.add(first, str(_LINE))}, i64 {k1})")
+        last = f.let(f"call i64 @llvm.smin.i64(i64 {f.add(first, str(_LINE))}, i64 %c1)")
 
         def row(r: str) -> None:
-            src, dst = f.at(source, f.mul(r, stride)), f.at(target, r)
+            src, dst = f.at("%w", f.mul(r, "%ldw")), f.at("%out", r)
 
-            def copy(i: str) -> None:
-                f.do(f"store float {f.load_scalar(f.at(src, i))}, ptr {f.at(dst, f.mul(i, pad))}")
+            def copy(c: str) -> None:
+                v, at = f.load_scalar(f.at(src, c)), f.at(dst, f.mul(c, "%ldo"))
+                total = f.let(f"fadd float {f.load_scalar(at)}, {v}")
+                f.do(f"store float {f.let(f'select i1 {adding}, float {total}, float {v}')}, ptr {at}")
 
             f.loop(first, last, "1", copy)
 
-        def clear(i: str) -> None:
-            f.loop(o, pad, "1", lambda r: f.do(f"store float 0.0, ptr {f.at(target, f.add(f.mul(i, pad), r))}"))
+        f.loop("0", "%rows", "1", row)
 
-        f.loop("0", o, "1", row)
-        f.loop(first, last, "1", clear)
-
-    f.loop(k0, k1, str(_LINE), line)
+    f.loop("%c0", "%c1", str(_LINE), line)

@@ -59,13 +59,13 @@ def _power_of_two(f: Function, n: str) -> str:
     whole = f.let(f"fptosi {f.V} {n} to <{lanes} x i32>")
     # NaN would be undefined as a whole number: freeze picks any; the mantissa beside it is NaN and stays so
     whole = f.let(f"freeze <{lanes} x i32> {whole}")
-    bits = f.let(f"add <{lanes} x i32> {whole}, {_ints(f, 127)}")
-    bits = f.let(f"shl <{lanes} x i32> {bits}, {_ints(f, 23)}")
+    bits = f.let(f"add <{lanes} x i32> {whole}, {_ints(127)}")
+    bits = f.let(f"shl <{lanes} x i32> {bits}, {_ints(23)}")
     return f.let(f"bitcast <{lanes} x i32> {bits} to {f.V}")
 
 
-def _ints(f: Function, value: int) -> str:
-    return "<" + ", ".join([f"i32 {value}"] * f.module.lanes) + ">"
+def _ints(value: int) -> str:
+    return f"splat (i32 {value})"
 
 
 def exp(f: Function, x: str) -> str:
@@ -98,9 +98,9 @@ def log(f: Function, x: str) -> str:
     tiny = f.let(f"fcmp olt {f.V} {x}, {f.constant(2.0**-126)}")
     scaled = _select(f, tiny, _two(f, "fmul", x, f.constant(2.0**23)), x)
     bits = f.let(f"bitcast {f.V} {scaled} to <{lanes} x i32>")
-    above = f.let(f"sub <{lanes} x i32> {bits}, {_ints(f, 0x3F3504F3)}")  # of √½
-    e = f.let(f"ashr <{lanes} x i32> {above}, {_ints(f, 23)}")
-    m = f.let(f"sub <{lanes} x i32> {bits}, {f.let(f'shl <{lanes} x i32> {e}, {_ints(f, 23)}')}")
+    above = f.let(f"sub <{lanes} x i32> {bits}, {_ints(0x3F3504F3)}")  # of √½
+    e = f.let(f"ashr <{lanes} x i32> {above}, {_ints(23)}")
+    m = f.let(f"sub <{lanes} x i32> {bits}, {f.let(f'shl <{lanes} x i32> {e}, {_ints(23)}')}")
     m = f.let(f"bitcast <{lanes} x i32> {m} to {f.V}")
     e = f.let(f"sitofp <{lanes} x i32> {e} to {f.V}")
     e = _select(f, tiny, _two(f, "fsub", e, f.constant(23.0)), e)

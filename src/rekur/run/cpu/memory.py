@@ -19,9 +19,13 @@ Wanted = dict[Node, list[Place]]
 
 @dataclass
 class Code:
-    """What a program becomes: the text for LLVM, and what its record and arrays hold."""
+    """What a program becomes: the text for LLVM, and what its record and arrays hold.
 
-    module: Module
+    The way forth and the way back are modules of their own: whose gradients are wanted changes only the latter.
+    """
+
+    forth: Module
+    back: Module
     record: Record = field(default_factory=Record)
     arrays: dict[str, Place] = field(default_factory=dict)
     """Every array over time, a chunk or the batch"""
@@ -46,11 +50,11 @@ class Code:
         """How a row's place in an array over the batch is found."""
         return "site" if self.reads else "batch"
 
-    def driver(self, name: str, columns: int, reads: Sequence[Read]) -> Driver:
+    def driver(self, module: Module, name: str, columns: int, reads: Sequence[Read]) -> Driver:
         """What a loop over time is written with."""
         if self.reads:
-            return Sites(self.module, self.record, name, columns, reads)
-        return Driver(self.module, self.record, name, columns)
+            return Sites(module, self.record, name, columns, reads)
+        return Driver(module, self.record, name, columns)
 
 
 def place(code: Code, array: str, rows: RowKind, axes: tuple[str, ...], shift: int = 0) -> Place:

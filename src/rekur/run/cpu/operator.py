@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rekur.run.cpu.job import Job
+from rekur.run.cpu.job import Job, again
 
 
 def run(job: Job, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -24,13 +24,13 @@ class _Operator(torch.autograd.Function):
     def forward(ctx: Any, job: Job, *tensors: Tensor) -> tuple[Tensor, ...]:
         outputs, kept = job.forward(tensors)
         ctx.job = job
-        ctx.save_for_backward(*tensors, *kept)
+        ctx.save_for_backward(*tensors, kept)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         job: Job = ctx.job
-        tensors, kept = ctx.saved_tensors[: job.count], ctx.saved_tensors[job.count :]
+        *tensors, kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (None, *job.again(tensors, grads))
-        return (None, *job.backward(tensors, kept, grads))
+            return (None, *again(job.code, job.call, tensors, grads))
+        return (None, *job.backward(tensors, kept, grads, ctx.needs_input_grad[1:]))

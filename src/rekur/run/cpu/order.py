@@ -43,8 +43,9 @@ class Order(ABC):
     def tabulate(self, chunks: Sequence[Sequence[Segment]]) -> None:
         """Keep the segments of the hoisted part, chunk by chunk, where code reads them."""
         self.segment_rows = max((s[-1] for found in chunks for s in found), default=0)
-        table = torch.tensor([s for found in chunks for s in found], dtype=torch.int64).reshape(-1, 5).T.contiguous()
-        ends = torch.tensor([0, *map(len, chunks)], dtype=torch.int64).cumsum(0)
+        table = torch.tensor([s for found in chunks for s in found], dtype=torch.int64, device="cpu")
+        table = table.reshape(-1, 5).T.contiguous()
+        ends = torch.tensor([0, *map(len, chunks)], dtype=torch.int64, device="cpu").cumsum(0)
         self.segments = {f"segment {k}": table[i] for i, k in enumerate(("m", "b", "sm", "sb", "count"))}
         self.segments["chunk segments"] = ends
 
@@ -101,7 +102,7 @@ class Sequences(Order):
         self.times: Tensor | None = None
         """`(rows, T)`: the time of each step of work; None where that is as it is, or is turned round"""
         if lengths is None and live is None:
-            self.active = torch.full((steps,), self.batch, dtype=torch.int64)
+            self.active = torch.full((steps,), self.batch, dtype=torch.int64, device="cpu")
         else:
             self._sort(lengths, live)
         self.reset = None if reset is None else self._inner_reset(reset)
@@ -116,7 +117,7 @@ class Sequences(Order):
             live = self._by_row(live)
             counts = live.sum(1)
         self.sorted, self.rows = counts.sort(descending=True, stable=True)
-        t = torch.arange(self.steps)
+        t = torch.arange(self.steps, device="cpu")
         self.active = (self.sorted[None] > t[:, None]).sum(1)
         if self.reverse:
             mirrored = self.sorted[:, None] - 1 - t
@@ -142,7 +143,7 @@ class Sequences(Order):
         if self.rows is None:  # never the memory that is kept
             out = v.flip(1).contiguous() if self.reverse else v.clone(memory_format=torch.contiguous_format)
         else:
-            live = torch.arange(self.steps) < self.sorted[:, None]
+            live = torch.arange(self.steps, device="cpu") < self.sorted[:, None]
             v = torch.where(live.reshape(*live.shape, *[1] * (v.dim() - 2)), v, 0.0)
             out = torch.empty_like(v)
             if self.times is None:
@@ -155,17 +156,23 @@ class Sequences(Order):
 
     def batch_in(self, v: Tensor) -> Tensor:
         """Sort rows."""
-        v = v.flatten(0, len(self.lead) - 1)
+        v = v if len(self.lead) == 1 else v.flatten(0, 1)
         return v if self.rows is None else v[self.rows]
 
     def batch_out(self, v: Tensor) -> Tensor:
         """Put rows where they were."""
-        v = v.clone() if self.rows is None else torch.empty_like(v).index_copy_(0, self.rows, v)
-        return v.reshape(*self.lead, *v.shape[1:])
+        contiguous = torch.contiguous_format
+        if self.rows is None:
+            v = v.clone(memory_format=contiguous)
+        else:
+            v = torch.empty_like(v, memory_format=contiguous).index_copy_(0, self.rows, v)
+        return v if len(self.lead) == 1 else v.reshape(*self.lead, *v.shape[1:])
 
     def last(self, v: Tensor) -> Tensor:
         """After as many steps as a row has."""
-        return self.batch_out(v[-1] if self.rows is None else v[self.sorted, torch.arange(self.batch)])
+        if self.rows is None:
+            return self.batch_out(v.select(0, -1))
+        return self.batch_out(v[self.sorted, torch.arange(self.batch, device="cpu")])
 
     def _by_row(self, v: Tensor) -> Tensor:
         """`(B, T, *lattice, …)` -> `(rows, T, …)`"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from rekur.graph import Graph, Leaf, Node, make, walk
 from rekur.graph.derive import derive
@@ -31,7 +32,8 @@ class Parts:
     """Input -> the product with symbols that it stands for"""
 
 
-def take_apart(graph: Graph, extra: Sequence[str]) -> Parts:
+@lru_cache(16)
+def take_apart(graph: Graph, extra: tuple[str, ...]) -> Parts:
     """Split a cell by rate; what changes with the weights or the sequence only is left to torch."""
     g = with_outputs(graph, [k for k in extra if not k.startswith(SERIES)])
     states = {k: graph.outputs[k.removeprefix(SERIES)] for k in extra if k.startswith(SERIES)}

@@ -39,6 +39,30 @@ def product_tile(m: Module, rows: int, vectors: int) -> None:
     put(f, done, "%c", "%ldc", rows, vectors)
 
 
+def product_wide(m: Module, rows: int, vectors: int, panels: int) -> None:
+    """C[rows, panels] = initial + A[rows, K] · panels, for rows so few that one panel would not fill the pipeline."""
+    f = m.function(f"product_wide_{rows}", arguments("*a lda *w size *i ldi *c ldc k"), internal=True)
+    lanes, width = m.lanes, panels * vectors
+    first = accumulators(f, "%i", "%ldi", rows, width)
+    starts = [f.at("%a", f.mul("%lda", str(i))) for i in range(rows)]
+    streams = [f.at("%w", f.mul("%size", str(p))) for p in range(panels)]
+
+    def body(k: str, acc: list[str]) -> list[str]:
+        lines = [f.at(stream, f.mul(k, str(vectors * lanes))) for stream in streams]
+        w = [f.load(f.at(line, str(j * lanes))) for line in lines for j in range(vectors)]
+        out = []
+        for i in range(rows):
+            a = f.splat(f.load_scalar(f.at(starts[i], k)))
+            out += [f.fma(a, w[j], acc[i * width + j]) for j in range(width)]
+        return out
+
+    done = f.fold("0", "%k", "1", [(f.V, v) for v in first], body)
+    put(f, done, "%c", "%ldc", rows, width)
+
+
+CHAINS = 8  # sums that must be under way for the multiply-adds to follow each other without a gap
+
+
 def product(m: Module, tile: Tile) -> None:
     """For the panels p0 ≤ p < p1 and all rows. `initial` may be C itself, or one row (ldi 0)."""
     for name in ("umin", "umax"):
@@ -46,6 +70,25 @@ def product(m: Module, tile: Tile) -> None:
     f = m.function(symbol("product", m.lanes), SIGNATURES["product"])
     columns = tile.vectors * m.lanes
     size = f.mul("%k", str(columns))
+
+    start = "%p0"
+    for rows in range(1, CHAINS // tile.vectors // 2 + 1):
+        group = CHAINS // tile.vectors // rows
+        product_wide(m, rows, tile.vectors, group)
+        few = f.let(f"icmp eq i64 %rows, {rows}")
+        left = f.let(f"udiv i64 {f.let(f'sub i64 %p1, {start}')}, {group}")
+        groups = f.let(f"select i1 {few}, i64 {left}, i64 0")
+
+        def wide(j: str, rows: int = rows, group: int = group, start: str = start) -> None:
+            p = f.add(start, f.mul(j, str(group)))
+            offset = f.mul(p, str(columns))
+            f.call(
+                f"product_wide_{rows}", "ptr %a", "i64 %lda", f"ptr {f.at('%w', f.mul(p, size))}", f"i64 {size}",
+                f"ptr {f.at('%i', offset)}", "i64 %ldi", f"ptr {f.at('%c', offset)}", "i64 %ldc", "i64 %k",
+            )  # fmt: skip
+
+        f.loop("0", groups, "1", wide)
+        start = f.add(start, f.mul(groups, str(group)))
 
     def panel(p: str) -> None:
         w = f.at("%w", f.mul(p, size))
@@ -67,7 +110,7 @@ def product(m: Module, tile: Tile) -> None:
 
         each_tile(f, "%rows", tile.rows, block)
 
-    f.loop("%p0", "%p1", "1", panel)
+    f.loop(start, "%p1", "1", panel)
 
 
 def pack(m: Module, tile: Tile) -> None:

@@ -67,7 +67,7 @@ def forward(
             rows: RowKind = "time" if k in kept or k.startswith(SAVED) else "chunk"
             wanted.setdefault(n, []).append(place(code, f"input {name}", rows, n.axes))
         passes, _ = lower(graph, late=False)
-        Block(code.module, code.record, "time", passes, _forward_places(code, graph, "time"), wanted, columns)
+        Block(code.forth, code.record, "time", passes, _forward_places(code, graph, "time"), wanted, columns)
     graph = primitive(step)
     states = [a.name for a in step.of("state")]
     results: Wanted = {}
@@ -88,9 +88,9 @@ def forward(
             place(code, f"before {name}", "time", axes)
         place(code, f"initial {name}", "batch", axes)
     places = _forward_places(code, graph, "step", step.of("state"))
-    Block(code.module, code.record, "step", passes, places, results, columns)
+    Block(code.forth, code.record, "step", passes, places, results, columns)
     code.forward = code.record.take_laid()
-    driver = code.driver("forward", columns, code.reads)
+    driver = code.driver(code.forth, "forward", columns, code.reads)
     forward_driver(driver, step.of("state"), time is not None, code.forward)
 
 
@@ -135,7 +135,7 @@ def backward(
     passes = _passes(graph, weights, wanted)
     late_stores(code, passes, places, wanted, "step_back")
     found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns)
-    Block(code.module, code.record, "step_back", passes, places, wanted, columns)
+    Block(code.back, code.record, "step_back", passes, places, wanted, columns)
     more: dict[Node, Place] = {}
     if time_back is not None:
         fixed = frozenset(a.name for a in parts.time.of("constant")) if parts.time is not None else frozenset()
@@ -152,7 +152,8 @@ def backward(
     code.kept = frozenset(read & before)
     code.backward = code.record.take_laid()
     hoisted = time_back is not None
-    driver = code.driver("backward", columns, [r for r in code.reads if f"d before {r.name}" in code.arrays])
+    read_back = [r for r in code.reads if f"d before {r.name}" in code.arrays]
+    driver = code.driver(code.back, "backward", columns, read_back)
     backward_driver(driver, states, hoisted, code.backward, code.shares)
 
 
@@ -221,7 +222,7 @@ def _time_back(
             weights[of] = n
     passes = _passes(graph, weights, wanted)
     found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns)
-    Block(code.module, code.record, "time_back", passes, places, wanted, columns)
+    Block(code.back, code.record, "time_back", passes, places, wanted, columns)
     return found
 
 

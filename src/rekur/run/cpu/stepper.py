@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import weakref
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from rekur.graph import Graph
 from rekur.run.cpu.columns import SYMBOLS
 from rekur.run.cpu.kernel import Run, compiled
 from rekur.run.cpu.order import order_of
+from rekur.run.cpu.team import callable_at
 from rekur.run.state import State
 from rekur.run.symbols import DTYPES, check_range
 
@@ -42,51 +43,54 @@ class Stepper:
             raise BackendError("it computes with its weights alone")
         order = order_of((rows,), 1, None, None, False, None, code.constants_in_time)
         threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
-        self._run = run = Run(code.frame(sizes, order, threads))
-        self._symbols = {
-            a.name.removeprefix(SYMBOLS): (torch.zeros(rows, dtype=torch.int64), sizes[a.axes[0]])
-            for a in graph.of("input")
-            if a.name.startswith(SYMBOLS)
-        }
-        for column in code.code.columns.values():
-            run.arrays[column.indices], _ = self._symbols[column.symbols.removeprefix(SYMBOLS)]
-        for array in code.code.arrays:
-            kind, _, name = array.partition(" ")
-            run.make(array, clear=True)
-            if kind == "before":
-                run.arrays[array] = run.arrays[f"state {name}"]
-        run.weights(params, code.code.forward)
-        self._ticket = run.arrays["ticket"] = torch.zeros(1, dtype=torch.int64)
-        record = run.record()
-        self._address, self._forward = record.ctypes.data, code.forward
-        read = [a.name for a in graph.of("input") if f"input {a.name}" in run.arrays]
-        self._features = {k: run.view(f"input {k}") for k in read}
-        self._before = {k: run.over_time(f"state {k}")[0] for k in self._states}
-        self._after = {k: run.over_time(f"state {k}")[1] for k in self._states}
-        self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="rekur-step") if threads > 1 else None
-        self._others: list[Future[None]] = []
+        self._run = run = Run.forth(code.frame(sizes, order, threads))
+        for arena in run.arenas:
+            arena.memory.zero_()
+        run.weights(
+            {i: params[k] for (kind, k), i in code.operands.places.items() if kind == "params"}, code.wiring.forward
+        )
+        self._ticket = torch.zeros(1, dtype=torch.int64, device="cpu")
+        fields = code.code.record.fields
+        run.record[fields["array ticket"]] = self._ticket.data_ptr()
+        self._address, self._lead = run.address, callable_at(code.lead)
+        inputs = {a.name: f"input {a.name}" for a in graph.of("input")}
+        self._x = {k: run.over_time(a)[0] for k, a in inputs.items() if a in code.code.arrays}
+        axes = {a.name: a.axes for a in graph.of("input")}
+        self._symbols: dict[str, tuple[Tensor, int]] = {}
+        for field, i in code.wiring.symbols:
+            _, name = code.operands.names[i]
+            view = torch.zeros(rows, dtype=torch.int64, device="cpu")
+            run.point(field, view)
+            self._symbols[name.removeprefix(SYMBOLS)] = view, sizes[axes[name][0]]
+        self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
         self._process, self._alone = os.getpid(), threading.Lock()
-        if self._pool is not None:
-            self._others = [self._pool.submit(code.serve, self._address, i) for i in range(1, threads)]
-        self._step()  # lays out the weights
-        record[code.code.record.fields["laid"]] = 1
-
-    def _step(self) -> None:
-        self._ticket += 1
-        self._forward(self._address, 0)
+        self._others = [
+            threading.Thread(
+                target=callable_at(code.serve), args=(self._address, i), name=f"rekur-step-{i}", daemon=True
+            )
+            for i in range(1, threads)
+        ]
+        for other in self._others:
+            other.start()
+        # also where it is forgotten, and at the end of the process: nobody spins forever, or on freed memory
+        self._end = weakref.finalize(self, _let_go, self._ticket, run, self._others, self._alone, self._process)
+        self._lead(self._address, 0)  # lays out the weights
+        run.record[fields["laid"]] = 1
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """The output `(B, H)` of one step on `(B, I)`, or on symbols `(B,)`, and the state after it."""
         if self._others and os.getpid() != self._process:
             raise BackendError("a fork has left its threads in the other process: prepare the layer in this one")
         with self._alone:
-            for name, view in self._features.items():
+            if not self._end.alive:
+                raise BackendError("it has been closed: prepare the layer again")
+            for name, view in self._x.items():
                 _put(view, name, x[name])
             for name, (view, size) in self._symbols.items():
                 self._put_symbols(view, name, x[name], size)
             for name, view in self._before.items():
                 _put(view, name, state[name])
-            self._step()
+            self._lead(self._address, 0)
             after = {name: view.clone() for name, view in self._after.items()}
         return after[self._states[0]].clone(), State(after)
 
@@ -100,13 +104,19 @@ class Stepper:
 
     def close(self) -> None:
         """Let the other threads go; a fork has none."""
-        if os.getpid() != self._process:
-            return
-        self._ticket.fill_(-1)
-        for other in self._others:
-            other.result()
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._end()
+
+
+def _let_go(
+    ticket: Tensor, run: Run, others: Sequence[threading.Thread], alone: threading.Lock, process: int
+) -> None:
+    """Have the other threads end; until then `run` keeps what they work on."""
+    if os.getpid() != process:
+        return
+    with alone:
+        ticket.fill_(-1)
+        for other in others:
+            other.join()
 
 
 def _put(view: Tensor, name: str, v: Tensor) -> None:

@@ -43,6 +43,12 @@ def host() -> Target:
     return Target(name, features.flatten(), 4, 32 if "aarch64" in llvm.get_default_triple() else 16)
 
 
+@cache
+def library(text: str, target: Target) -> Library:
+    """The functions of a text, compiled once: kernels that differ in one part have the other in common."""
+    return Library(text, target)
+
+
 class Library:
     """Compiled functions; they live as long as it does."""
 
@@ -55,11 +61,15 @@ class Library:
             machine = llvm.Target.from_triple(module.triple).create_target_machine(
                 cpu=target.cpu, features=target.features, opt=3
             )
-            tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-            tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
-            llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
-                module, llvm.create_pass_builder(machine, tuning)
-            )
+            builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+            passes = llvm.create_new_function_pass_manager()  # few: the text is near to what they would make of it
+            passes.add_simplify_cfg_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_loop_rotate_pass()
+            passes.add_simplify_cfg_pass()
+            for function in module.functions:
+                if not function.is_declaration:
+                    passes.run(function, builder)
             self._engine = llvm.create_mcjit_compiler(module, machine)
             self._engine.finalize_object()
             self.machine = machine
