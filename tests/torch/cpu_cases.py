@@ -7,7 +7,7 @@ may be read: in padding, in the incoming gradient of padding, in the dead positi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,9 @@ EPSILON = 2e-5
 """What a float32 kernel may err beyond four times the reference: absolute, and relative to the element."""
 NUDGES = 8
 """How many times a problem is moved by its rounding, to see what of an error is noise"""
+
+PADDING = -(2**31)
+"""A symbol that is read nowhere"""
 
 Make = Callable[[Graph], Backend]
 
@@ -55,6 +58,8 @@ class Case:
     """Whether any step of a row may be dead; some rows have no live one"""
     memory: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Ragged axis -> the live positions of each row"""
+    symbols: Mapping[str, torch.dtype] = field(default_factory=dict)
+    """The inputs that are symbols"""
     values: Mapping[str, dict[str, Tensor]] = field(init=False)
     """weight, input, state, initial, constant -> name -> value"""
     live: Tensor = field(init=False)
@@ -78,6 +83,10 @@ class Case:
             "initial": {a.name: random(axes=a.axes) for a in of("state")},
             "constant": {a.name: random(*rows, axes=a.axes) for a in of("constant")},
         }
+        drawn = torch.Generator().manual_seed(self.seed)
+        for k, axes in [(a.name, a.axes) for a in of("input") if a.name in self.symbols]:
+            symbols = torch.randint(self.sizes[axes[0]], series, generator=drawn)
+            values["input"][k] = symbols.to(self.symbols[k])
         lengths = torch.tensor([self.steps] * self.batch if self.lengths is None else [*self.lengths])
         object.__setattr__(self, "values", values)
         live = (torch.arange(self.steps) < lengths[:, None]).reshape(*series[:2], *[1] * len(lattice)).expand(series)
@@ -93,8 +102,20 @@ class Case:
         asked += [k for k in ("gaps", "resets", "reverse") if getattr(self, k)]
         asked += [f"outputs {' '.join(self.outputs)}"] * bool(self.outputs)
         asked += [f"no gradient of {' '.join(self.fixed)}"] * bool(self.fixed)
+        asked += [f"symbols {k} of {v}" for k, v in self.symbols.items()]
         sizes = " ".join(f"{k}{v}" for k, v in self.sizes.items() if k in self.graph.axes)
         return ", ".join([f"{self.graph.name} B{self.batch} T{self.steps} {sizes}", *asked])
+
+
+def one_hot(case: Case) -> Case:
+    """The same with features in the place of symbols."""
+    hot = replace(case, symbols={})
+    for a in case.graph.of("input"):
+        v = case.values["input"][a.name]
+        hot.values["input"][a.name] = v
+        if a.name in case.symbols:
+            hot.values["input"][a.name] = torch.nn.functional.one_hot(v.long(), case.sizes[a.axes[0]]).float()
+    return hot
 
 
 def run(case: Case, of: Mapping[str, Named], make: Make = Cpu) -> Scan:
@@ -115,6 +136,8 @@ def results(case: Case, make: Make = Cpu, dtype: torch.dtype = torch.float32, nu
     draw = torch.Generator().manual_seed(nudge)
 
     def given(v: Tensor) -> Tensor:
+        if not v.is_floating_point():
+            return v
         if not nudge:
             return v.to(dtype)
         return v.to(dtype) * (1 + 2.0**-24 * torch.randint(-1, 2, v.shape, generator=draw)).to(dtype)
@@ -123,7 +146,8 @@ def results(case: Case, make: Make = Cpu, dtype: torch.dtype = torch.float32, nu
     for kind, named in case.values.items():
         of[kind] = {k: given(v) for k, v in named.items()}
         if kind == "input":
-            of[kind] = {k: poisoned(v, case.live) for k, v in of[kind].items()}
+            of[kind] = {k: torch.where(case.live, v, PADDING) if k in case.symbols else poisoned(v, case.live)
+                        for k, v in of[kind].items()}  # fmt: skip
         if kind in ("constant", "state"):
             axes = {a.name: a.axes for a in case.graph.arguments}
             of[kind] = {k: _poisoned_memory(v, axes[k], case.memory) for k, v in of[kind].items()}
@@ -133,7 +157,8 @@ def results(case: Case, make: Make = Cpu, dtype: torch.dtype = torch.float32, nu
     series = {"output": found.output, **{f"series {k}": v for k, v in found.outputs.items()}}
     ends = {f"final {k}": v for k, v in found.state.items()}
     arriving = {k: poisoned(wave(v), case.live) for k, v in series.items()} | {k: wave(v) for k, v in ends.items()}
-    return with_gradients(series | ends, arriving, {k: v for k, v in of.items() if k not in case.fixed})
+    wanted = {k: {n: t for n, t in v.items() if t.requires_grad} for k, v in of.items()}
+    return with_gradients(series | ends, arriving, wanted)
 
 
 def _poisoned_memory(v: Tensor, axes: Sequence[str], memory: Mapping[str, Sequence[int]]) -> Tensor:

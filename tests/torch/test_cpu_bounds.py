@@ -95,7 +95,12 @@ def cases() -> list[Case]:
         out.append(Case(graph, {**SIZES, "H": h}, 130, 5, seed=k))  # in two chunks of steps
     lattice = Case(find("lstm2d").graph, {**SIZES, "H": 17}, 3, 6, resets=True, sites=5, gaps=True)
     ragged = Case(find("attend").graph, {**SIZES, "H": 7}, 3, 6, gaps=True, memory={"S": (3, 0, 2)})
-    return [*out, *map(random_case, (3, 11)), lattice, ragged]
+    lengths = (6, 0, 4)
+    symbols = [
+        Case(find(k).graph, {**SIZES, "H": 17}, 3, 6, lengths, symbols={"x": torch.int64})
+        for k in ("lstm", "layer-norm-lstm")
+    ]
+    return [*out, *map(random_case, (3, 11)), lattice, ragged, *symbols]
 
 
 @pytest.fixture(scope="module")

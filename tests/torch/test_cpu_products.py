@@ -145,6 +145,43 @@ def summed(f: Functions, o: int, k: int, counts: list[int], batch: int, inner: i
         yield "" if sums[width:].isnan().all() else f"column_sum, {name}: wrote beyond its columns"
 
 
+def scattered(f: Functions, o: int, k: int, counts: list[int], batch: int) -> Iterator[str]:
+    """scatter: the live rows added to those that symbols say, any part of the outputs; dead symbols lie far away."""
+    name = f"scatter, {f.target.cpu} o {o} k {k} counts {counts} of {batch}"
+    lanes, pad = f.target.lanes, f.panels(o) * f.columns + 16
+    width = -(-o // lanes) * lanes
+    live = (torch.arange(batch) < torch.tensor(counts)[:, None]).flatten()
+    d = torch.full((len(live), pad), torch.nan)
+    d[:, :width] = torch.randn(len(live), width)
+    d[~live] = torch.nan
+    symbols = torch.where(live, torch.randint(k, live.shape), 2**60)
+    want = torch.ones(k, width, dtype=torch.float64).index_add(0, symbols[live], d[live, :width].double())
+    found = []
+    for cuts in ([0, width], range(0, width + 1, lanes)):
+        g = f.rows(torch.ones(k, width), pad)
+        at, number, rows = f.place(symbols), f.place(torch.tensor(counts)), f.place(d)
+        for c0, c1 in itertools.pairwise(cuts):
+            f.scatter(rows, pad, at, g, pad, number, len(counts), batch, c0, c1)
+        found.append(g.clone())
+        yield near(name, g.as_strided((k, width), (pad, 1)), want, sum(counts))
+        g.as_strided((k, width), (pad, 1)).fill_(torch.nan)
+        yield "" if g.isnan().all() else f"{name}: wrote between rows"
+    yield "" if torch.equal(bits(found[0]), bits(found[1])) else f"{name}: cut, other bits"
+
+
+def turned(f: Functions, rows: int, columns: int) -> Iterator[str]:
+    """transpose: written, or added to what is there; any part of the columns."""
+    w, before = torch.randn(rows, columns), torch.randn(columns, rows)
+    for add, cuts in itertools.product((0, 1), ([0, columns], range(columns + 1))):
+        out = f.rows(before if add else torch.full((columns, rows), torch.nan), rows + 3)
+        for c0, c1 in itertools.pairwise(cuts):
+            f.transpose(f.rows(w, columns + 2), columns + 2, rows, out, rows + 3, c0, c1, add)
+        got = out.as_strided((columns, rows), (rows + 3, 1))
+        yield "" if torch.equal(got, w.T + before if add else w.T) else f"transpose {rows}x{columns} add {add}: wrong"
+        got.fill_(torch.nan)
+        yield "" if out.isnan().all() else f"transpose {rows}x{columns} add {add}: wrote between rows"
+
+
 def checks(f: Functions) -> Iterator[str]:
     """Everything, on odd shapes."""
     torch.manual_seed(0)
@@ -157,7 +194,10 @@ def checks(f: Functions) -> Iterator[str]:
         yield from summed(f, o, k, [3, 3], 3, 1)
         yield from summed(f, o, k, [5, 2, 1, 0], 6, 1)
         yield from summed(f, o, k, [2, 1], 2, 3)
+        yield from scattered(f, o, k, [5, 2, 1, 0], 6)
     yield from summed(f, 3, 2, [0, 0], 4, 1)
+    for rows, columns in ((1, 1), (5, 16), (16, 5), (33, 37)):
+        yield from turned(f, rows, columns)
 
 
 def test_results_and_that_nothing_beyond_its_memory_is_touched():
@@ -179,6 +219,10 @@ def test_a_wrong_result_is_found(monkeypatch: pytest.MonkeyPatch):
     assert any(packed(f, 4, 4))
     monkeypatch.setattr(f, "gradient", lambda *args: None, raising=False)
     assert any(summed(f, 3, 2, [1, 1], 1, 1))
+    monkeypatch.setattr(f, "transpose", lambda *args: None, raising=False)
+    assert any(turned(f, 2, 3))
+    monkeypatch.setattr(f, "scatter", lambda *args: None, raising=False)
+    assert any(scattered(f, 3, 2, [1, 1], 1))
 
 
 def too_far() -> None:

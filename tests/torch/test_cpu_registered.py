@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.compare import differ
 from tests.torch.cpu_cases import Case, results, run, same, with_memory
 
 AXES = {"I": 3, "P": 5, "A": 6, "D": 4, "S": 3, "H": 9}
+SYMBOLS = {"symbols": {"x": torch.int64}}
 LATTICE = ("lstm2d", "row-lstm")
 RAGGED = {"lengths": (5, 3, 0, 4), "resets": True, "reverse": True}
 Seen = list[tuple[Any, tuple[Any, ...]]]
@@ -68,6 +70,14 @@ def test_the_operator_gives_the_bits_of_a_call(name: str, how: Mapping[str, Any]
     assert same(found, results(one)) == set()
 
 
+def test_the_operator_takes_symbols():
+    for name, how in itertools.product(("lstm", "layer-norm-lstm", "attend", "lstm2d"), ({}, RAGGED)):
+        one = case(name, symbols={"x": torch.int64}, **how)
+        found, seen = watched(one)
+        assert [str(op) for op, _ in seen] == ["rekur.scan.default", "rekur.scan_backward.default"]
+        assert same(found, results(one)) == set()
+
+
 def test_rows_without_any_live_step():
     """Which a call never gives to a backend, but a tracer does not know it."""
     for name in ("gru", "attend", *LATTICE):
@@ -80,7 +90,8 @@ def checked(seen: Seen) -> dict[str, set[str]]:
     out = {}
     for op, args in seen:
         wanted = op is torch.ops.rekur.scan.default and args[7]
-        given = [[t.detach().requires_grad_(wanted) for t in v] if _tensors(v) else v for v in args]
+        given = [[t.detach().requires_grad_(wanted and t.is_floating_point()) for t in v] if _tensors(v) else v
+                 for v in args]  # fmt: skip
         found = torch.library.opcheck(op, tuple(given), raise_exception=False)
         out[str(op)] = {f"{k}: {v}" for k, v in found.items() if v != "SUCCESS"}
     return out
@@ -95,7 +106,9 @@ def zeroed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "empty", lambda size: torch.zeros(size, dtype=torch.float32))
 
 
-@pytest.mark.parametrize(("name", "how"), [("lstm", {}), ("gru", RAGGED), ("attend", RAGGED), ("lstm2d", RAGGED)])
+@pytest.mark.parametrize(
+    ("name", "how"), [("lstm", {}), ("gru", RAGGED), ("attend", RAGGED), ("lstm2d", RAGGED), ("gru", SYMBOLS)]
+)
 def test_torch_finds_nothing_wrong(name: str, how: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch):
     """Its schema, shapes by symbols, gradient, and that nothing given out is a part of anything else."""
     zeroed(monkeypatch)

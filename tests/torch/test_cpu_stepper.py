@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rekur.cells import find
 from rekur.errors import BackendError, ShapeError
@@ -58,6 +59,23 @@ def test_steps_are_the_bits_of_the_scan(cell: str):
         assert all(torch.equal(state[k], v) for k, v in final.items())
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "layer-norm-lstm", "elman"])
+def test_steps_on_symbols_are_the_bits_of_the_scan(cell: str):
+    """Of either dtype, and on features in between."""
+    layer = Recurrent(cell, 50, WIDE, 2, backend="cpu")
+    for rows in (1, 3, 17):
+        x = torch.randint(50, (rows, 9))
+        with torch.no_grad(), layer.prepared():
+            whole, final = layer(x)
+            _, state = layer(x[:, :1])
+            for t in range(1, 9):
+                assert torch.allclose(layer.step(one_hot(x[:, t], 50).float(), state)[0], whole[:, t], atol=1e-5)
+                now = x[:, t].int() if t % 2 else x[:, t]
+                y, state = layer.step(now, state)
+                assert torch.equal(y, whole[:, t])
+        assert all(torch.equal(state[k], v) for k, v in final.items())
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_leaves_its_threads_behind(layer: Recurrent):
     """A step says so in the child, and leaving it waits for nobody; the parent goes on."""
@@ -102,6 +120,13 @@ def test_what_does_not_fit_is_not_spread_or_converted(layer: Recurrent):
         layer.step(x, {**state, "0.c": state["0.c"].double()})
     with pytest.raises(ShapeError, match=r"wants x .* got \(2, 5\) of torch.int64"):
         layer.step(x.long(), state)
+    for symbol in (5, -1, 2**40):
+        with pytest.raises(ShapeError, match=rf"lstm: the symbols 'x' must lie in 0..4, got .*{symbol}"):
+            layer.step(torch.tensor([2, symbol]), state)
+    with pytest.raises(ShapeError, match=r"the step wants h \(1, 140\)"):
+        layer.step(torch.tensor([2]), state)
+    with pytest.raises(ShapeError, match=r"symbols are of int64 or int32, and the input 'x' is torch.bool"):
+        layer.step(torch.tensor([True, False]), state)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer.step(x.bfloat16(), state)[0].dtype == torch.float32
 
@@ -112,6 +137,12 @@ def test_prepared_within_prepared(layer: Recurrent):
     with layer.prepared():
         assert torch.equal(layer.step(x, state)[0], want)
     assert torch.equal(layer.step(x, state)[0], want)
+
+
+def test_what_the_cell_reads_elsewhere_cannot_be_symbols():
+    layer = Recurrent("mogrifier", 5, 7, backend="cpu")
+    with torch.no_grad(), layer.prepared(), pytest.raises(ShapeError, match="'x' cannot be symbols"):
+        layer.step(torch.tensor([1]), {"0.h": torch.zeros(1, 7), "0.c": torch.zeros(1, 7)})
 
 
 def test_a_stepper_that_is_closed_or_forgotten_has_no_threads(layer: Recurrent):

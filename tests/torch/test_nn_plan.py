@@ -150,7 +150,11 @@ def test_made_in_a_dtype_and_copied():
             "it needs one direction, and as many symbols as outputs; got symbols=11, outputs=11",
         ),
         ({"dropout": 1.5}, "dropout must lie in 0 ≤ p < 1, got 1.5"),
-        ({"input_size": 0}, "input_size must be a whole number above zero, got 0"),
+        ({"input_size": -1}, "input_size must be a whole number above zero, got -1"),
+        (
+            {"input_size": 0, "symbols": None, "feedback": False},
+            "input_size must be a whole number above zero, got 0",
+        ),
         ({"sizes": {"Q": 1}}, "lstm has no axis 'Q'"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
@@ -185,3 +189,26 @@ def test_symbols_in_int32():
     model, x = made(PLANS["characters"]).eval(), read_by(PLANS["characters"])
     assert torch.equal(model(x.int())[0], model(x)[0])
     assert model(x[:, :0])[0].shape == (3, 0, 11)
+
+
+def test_symbols_without_an_embedding():
+    """The first layer reads them, through no dropout; the same as one-hot features, step by step too."""
+    plan = replace(PLANS["characters"], input_size=0)
+    model, x = made(plan).eval(), read_by(plan)
+    assert model.embedding is None
+    assert model.recurrent.input_size == plan.symbols == 11
+    assert Plan.from_json(plan.to_json(), {"lstm": lstm}) == plan
+    y, _ = model(x)
+    features = made(replace(plan, symbols=None, input_size=11, feedback=False)).eval()
+    features.load_state_dict(model.state_dict())
+    assert torch.allclose(y, features(nn.functional.one_hot(x, 11).float())[0], atol=1e-6)
+    state = None
+    for t in range(x.shape[1]):
+        step, state = model.step(x[:, t], state)
+        assert torch.allclose(step, y[:, t], atol=1e-6)
+    whole = made(replace(plan, dropout=0.999, num_layers=1, outputs=None, feedback=False)).train()
+    assert torch.equal(whole(x)[0], whole.eval()(x)[0])
+    with pytest.raises(ShapeError, match=r"symbols 'x' must lie in 0\.\.10, got 0\.\.11"):
+        model(torch.tensor([[0, 11]]))
+    with pytest.raises(ShapeError, match="the input must be symbols"):
+        model(nn.functional.one_hot(x, 11).float())

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from rekur.cells import affine, cell, gate, named, spread, sum_over, tanh
 from rekur.nn import Layer, Recurrent
 from rekur.run import State, scan
-from tests.compare import differ, leaves, silent, with_gradients
+from tests.compare import TIGHT, differ, leaves, silent, with_gradients
 from tests.torch.one_by_one import CHAINS
 
 EXTRA: Mapping[str, dict[str, int]] = {"attend": {"A": 2, "D": 4}, "lstm-projected": {"P": 2}}
@@ -248,3 +248,26 @@ def test_an_axis_that_only_a_state_has():
     assert y.shape == (2, 5, 4)
     assert state["1.slots"].shape == (2, 3, 4)
     assert state["0.slots"][1].eq(0.25).all()
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["one direction", "both directions"])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, TIGHT), (torch.float32, 1e-5)], ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru", "attend"])
+def test_the_first_layer_reads_symbols(name: str, dtype: torch.dtype, within: float, both: bool):
+    of, options = stack(name, both=both).to(dtype), given(name)
+    options |= {"constants": {k: v.to(dtype) for k, v in options.get("constants", {}).items()}}
+    symbols = torch.randint(3, (3, 5), generator=torch.Generator().manual_seed(4))
+    padded = torch.where(torch.arange(5) < torch.tensor(LENGTHS)[:, None], symbols, -1)
+
+    def found(x: Tensor) -> Any:
+        y, state = of(x, **options)
+        values = {"y": y, **state}
+        return with_gradients(values, {k: v.detach().cos() for k, v in values.items()}, {"weight": weights})
+
+    weights = dict(of.named_parameters())
+    want = found(nn.functional.one_hot(symbols, 3).to(dtype))
+    for x in (padded, padded.int()):
+        assert differ(found(x), want, within) == {}
+    wrong = differ(found((symbols + 1) % 3), want, within)
+    assert "y" in wrong
+    assert {k for k in wrong if k.startswith("gradient of weight layers.0") and k.endswith(".x")}

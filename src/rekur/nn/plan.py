@@ -20,12 +20,13 @@ from rekur.run import State
 class Plan:
     """The wiring of a sequence model, read by drawing, sampling, checkpoints and export.
 
-    Symbols go through an embedding, features go in as they are; then a stack of one cell; then a linear head.
+    Symbols go through an embedding or to the first layer themselves, features go in as they are; then a stack of one
+    cell; then a linear head.
     """
 
     cell: Cell
     input_size: int
-    """Features, or the size of the embedding"""
+    """Features, or the size of the embedding; 0 where the first layer reads symbols without one"""
     hidden_size: int
     """H, the units of a layer"""
     num_layers: int = 1
@@ -90,7 +91,8 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         counts = {"symbols": plan.symbols, "outputs": plan.outputs}
-        positive(**{name: count for name, count in counts.items() if count is not None})
+        read = plan.input_size or plan.symbols or 0
+        positive(input_size=read, **{name: count for name, count in counts.items() if count is not None})
         if plan.feedback and (plan.bidirectional or plan.symbols is None or plan.symbols != plan.outputs):
             raise OptionError(
                 "a model with feedback reads its own output: it needs one direction, and as many symbols as outputs; "
@@ -99,11 +101,11 @@ class SequenceModel(nn.Module):
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
-        if plan.symbols is not None:
+        if plan.symbols is not None and plan.input_size:
             self.embedding = nn.Embedding(plan.symbols, plan.input_size, **options)
             nn.init.normal_(self.embedding.weight, generator=generator)
         self.recurrent = Recurrent(
-            plan.cell, plan.input_size, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
+            plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
             dropout=plan.dropout, sizes=plan.sizes, backend=backend, generator=generator, **options,
         )  # fmt: skip
         self.head = None
@@ -122,9 +124,9 @@ class SequenceModel(nn.Module):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
-        if self.embedding is not None:
-            x = self._embed(self.embedding, x)
-        x = nn.functional.dropout(x, self.plan.dropout, self.training)
+        x = self._read(x)
+        if x.is_floating_point():  # symbols are there or not
+            x = nn.functional.dropout(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
         if self.head is not None:
             y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
@@ -132,19 +134,21 @@ class SequenceModel(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
-        if self.embedding is not None:
-            x = self._embed(self.embedding, x[:, None])[:, 0]
-        y, after = self.recurrent.step(x, state)
+        y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
 
-    @staticmethod
-    def _embed(table: nn.Embedding, x: Tensor) -> Tensor:
+    def _read(self, x: Tensor) -> Tensor:
+        """What the first layer reads."""
+        if self.plan.symbols is None:
+            return x
         if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
+        if self.embedding is None:
+            return x
         try:
-            out: Tensor = table(x)
+            out: Tensor = self.embedding(x)
         except IndexError:
             symbols = f"{int(x.min())}..{int(x.max())}"
-            raise ShapeError(f"symbols must lie in 0..{table.num_embeddings - 1}, got {symbols}") from None
+            raise ShapeError(f"symbols must lie in 0..{self.plan.symbols - 1}, got {symbols}") from None
         return out

@@ -22,6 +22,9 @@ from rekur.run.traced import traced
 class Recurrent(nn.Module):
     """A stack of layers of one cell; input and output are `(batch, time, feature)`.
 
+    The first layer of a cell that does nothing with its input but multiply it by weights also reads symbols, integers
+    `(batch, time)` from 0 to `input_size` - 1: as if they were one-hot, but looked up.
+
     :param cell: a cell, or the name of one of the zoo.
     :param input_size: features of the input.
     :param hidden_size: H, the units of a layer.
@@ -41,6 +44,7 @@ class Recurrent(nn.Module):
     >>> y, state = layer(torch.randn(3, 5, 8), state)
     >>> y.shape, list(state)
     (torch.Size([3, 5, 16]), ['0.h', '0.c', '1.h', '1.c'])
+    >>> y, state = layer(torch.randint(8, (3, 5)))  # symbols
     """
 
     def __init__(
@@ -151,7 +155,7 @@ class Recurrent(nn.Module):
         return Scan(x, State(final), *kept)
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream: `(B, feature)` in, `(B, feature)` out, and the state for the next."""
+        """One step of a stream: `(B, feature)` or symbols `(B,)` in, `(B, feature)` and the state after it out."""
         if self._stream is not None and state is not None and not torch.is_grad_enabled() and not traced():
             self._check(state, ())
             return self._stream(x, state)
@@ -212,8 +216,11 @@ class Recurrent(nn.Module):
 
 
 def _series(x: object, size: int) -> Tensor:
-    if isinstance(x, Tensor) and x.dim() == 3 and x.shape[2] == size:
-        return x
+    if isinstance(x, Tensor):
+        if x.dim() == 3 and x.shape[2] == size:
+            return x
+        if x.dim() == 2 and not x.is_floating_point():  # symbols, if `scan` agrees
+            return x
     got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
     hint = "; pad it, and say lengths=…" if isinstance(x, PackedSequence) else ""
     raise ShapeError(f"the input must be a tensor (B, T, {size}), got {got}{hint}")

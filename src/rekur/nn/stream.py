@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from rekur.nn.layer import Layer
 from rekur.run import State
 from rekur.run.call import Stepper
+from rekur.run.symbols import symbolic
 
 
 class Stream:
-    """Steps for each layer, made for the number of rows that comes first, and anew where another comes."""
+    """Steps for each layer, made for the rows and the kind of input that come first, and anew where others come."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._steppers: list[Stepper | None] = []
-        self._rows = -1
+        self._made_for: tuple[int, int, torch.dtype] | None = None
 
     def __call__(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """`(B, feature)` through all layers, and the state after it."""
-        if x.shape[0] != self._rows:
+        """`(B, feature)`, or symbols `(B,)`, through all layers, and the state after it."""
+        rows, kind = x.shape[0], (x.shape[0], x.dim(), x.dtype)
+        if self._made_for != kind:
             self.close()
-            self._rows = x.shape[0]
-            self._steppers = [a.kernel.stepper(a.params(), a.sizes, self._rows) for a in self._layers]
+            graph = self._layers[0].cell.graph
+            symbols = symbolic(graph, {graph.of("input")[0].name: x[:, None]}, (), ())
+            self._steppers = [
+                a.kernel.stepper(a.params(), a.sizes, rows, () if depth else tuple(symbols))
+                for depth, a in enumerate(self._layers)
+            ]
+            self._made_for = kind
         after: dict[str, Tensor] = {}
         given = State(state)
         for i, (layer, stepper) in enumerate(zip(self._layers, self._steppers, strict=True)):
@@ -42,4 +50,4 @@ class Stream:
         for stepper in self._steppers:
             if stepper is not None:
                 stepper.close()
-        self._steppers, self._rows = [], -1
+        self._steppers, self._made_for = [], None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -73,9 +73,14 @@ class Kernel:
             return as_it_is(call)
         return backend.run(call)
 
-    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
-        """The first way that a backend has to take single steps on `rows` sequences, or None."""
-        found = (backend.stepper(params, sizes, rows) for backend in self.backends)
+    def stepper(
+        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+    ) -> Stepper | None:
+        """The first way that a backend has to take single steps on `rows` sequences, or None.
+
+        :param symbols: the inputs that are symbols, as `rekur.run.symbols.symbolic` says.
+        """
+        found = (backend.stepper(params, sizes, rows, symbols) for backend in self.backends)
         return next((one for one in found if one is not None), None)
 
     def explain(self) -> str:

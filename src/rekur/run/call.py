@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -33,7 +33,7 @@ class Call:
     graph: Graph
     params: Mapping[str, Tensor]
     inputs: Mapping[str, Tensor]
-    """`(B, T, *lattice, *axes)`"""
+    """`(B, T, *lattice, *axes)`; or symbols of int64, `(B, T, *lattice)`, all of which are columns of the weights"""
     state: Mapping[str, Tensor]
     """What is handed in: `(B, *lattice, *axes)`"""
     initial: Mapping[str, Tensor]
@@ -59,6 +59,11 @@ class Call:
         first = self.graph.of("state")[0]
         shape = self.state[first.name].shape
         return tuple(shape[: len(shape) - len(first.axes)])
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The inputs that are symbols."""
+        return tuple(k for k, v in self.inputs.items() if v.dtype == torch.int64)
 
     @property
     def steps(self) -> int:
@@ -89,7 +94,7 @@ class Stepper(Protocol):
     """Takes single steps with weights that it has laid out once."""
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """The output `(B, size)` of a step on inputs `(B, …)`, and the state after it."""
+        """The output `(B, size)` of a step on inputs `(B, …)`, or symbols `(B,)`, and the state after it."""
 
     def close(self) -> None:
         """Let go of its memory and threads."""
@@ -112,5 +117,10 @@ class Backend(Protocol):
     def run(self, call: Call) -> Scan:
         """Do it; some row has a live step."""
 
-    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
-        """A way to take single steps that beats `run`, for as long as the weights stay; None where it has none."""
+    def stepper(
+        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+    ) -> Stepper | None:
+        """A way to take single steps that beats `run`, for as long as the weights stay; None where it has none.
+
+        :param symbols: the inputs that are symbols.
+        """

@@ -30,7 +30,8 @@ Function = Callable[[Node, list[Tensor], Context], Tensor]
 def evaluate(roots: Iterable[Node], values: Mapping[Node, Tensor], context: Context) -> dict[Node, Tensor]:
     """Every value that the roots need, given those of the leaves (numbers excepted).
 
-    A value is `(N, *axes)`, or `(*axes)` where it is shared by all rows; N is any number of rows.
+    A value is `(N, *axes)`, or `(*axes)` where it is shared by all rows; N is any number of rows. An input may be
+    symbols `(N,)` of int64.
     """
     done = dict(values)
     for n in walk(roots):
@@ -90,6 +91,8 @@ def _live(n: Node, v: Tensor, c: Context, dead: float) -> Tensor:
 
 def _matvec(n: Node, args: list[Tensor], c: Context) -> Tensor:
     w, v = args
+    if v.dtype == torch.int64:  # symbols, each of which stands for a column
+        return w.T[v]
     inner = n.args[0].axes[1]
     axes = n.args[1].axes
     mask = _mask(axes, inner, c)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,6 +82,8 @@ class Fused:
 
     def refuses_call(self, call: Call) -> str | None:
         """It is one opaque call over whole sequences."""
+        if call.symbols:
+            return "torch's layer reads features, not symbols"
         if call.reset is not None:
             return "torch's layer knows no resets inside a sequence"
         if call.outputs or call.record:
@@ -92,7 +94,9 @@ class Fused:
             return "torch's layer knows lengths, not any mask of real steps"
         return None
 
-    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> None:
+    def stepper(
+        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+    ) -> None:
         """It has no other way to take single steps."""
 
     def run(self, call: Call) -> Scan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -34,7 +34,9 @@ class Reference:
         """It does every call."""
         return None
 
-    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> None:
+    def stepper(
+        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+    ) -> None:
         """It has no other way to take single steps."""
 
     def run(self, call: Call) -> Scan:

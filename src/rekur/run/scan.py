@@ -16,6 +16,7 @@ from rekur.run.call import Call, Scan
 from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
 from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
 from rekur.run.state import State
+from rekur.run.symbols import checked, symbolic
 
 
 def scan(
@@ -42,7 +43,9 @@ def scan(
 
     :param kernel: from `compile`.
     :param params: weight name -> tensor, as `kernel.graph.parameters` describes them.
-    :param x: the input `(B, T, I)`, or one tensor for each input by name. On a lattice `(B, T, L, I)`.
+    :param x: the input `(B, T, I)`, or one tensor for each input by name. On a lattice `(B, T, L, I)`. What a cell
+        only multiplies by weights may be symbols instead: `(B, T)`, or `(B, T, L)`, of int64 or int32 in 0 … I-1.
+        Each stands for a column of the weights, as if it were one-hot; it is looked up, and has no gradient.
     :param state: what the sequence starts from, `(B, H)` each (`(B, L, H)` on a lattice); by default `initial`.
     :param constants: the constants of the sequence by name, `(B, …)`.
     :param initial: what a reset goes back to, one `(H,)` a state; by default the value the cell gives (zero).
@@ -145,10 +148,13 @@ def _call(
     if not isinstance(x, Mapping):
         raise ShapeError(f"{graph.name}: the input must be a tensor, or a mapping of them, got {type(x).__name__}")
     _known(graph, "input", x, [a.name for a in wanted], all_of=True)
+    symbols = symbolic(graph, x, (*outputs, *record), memory_lengths or ())
     lattice = _on_lattice(graph, x)
     lead = ("B", "L") if lattice else ("B",)
     series = ("B", "T", "L") if lattice else ("B", "T")
-    inputs = {a.name: sizes.read("input", a.name, x[a.name], series, a.axes) for a in wanted}
+    features = [a for a in wanted if a.name not in symbols]
+    inputs = {a.name: sizes.read("input", a.name, x[a.name], series, a.axes) for a in features}
+    inputs |= {k: sizes.measure(f"the symbols {k!r}", x[k], series) for k in symbols}
     states = graph.of("state")
     _known(graph, "state", initial, [a.name for a in states], all_of=False)
     handed_in = _mapping(graph, "state", state)
@@ -175,6 +181,7 @@ def _call(
     for name in (*outputs, *record):
         graph.named(name)
     alive, counted = series_to_live(lengths, live, tuple(sizes[a] for a in series), sizes.like.device)
+    inputs |= {k: checked(graph.name, k, inputs[k], sizes[axis], alive) for k, axis in symbols.items()}
     return Call(
         graph=graph, params=params, inputs=inputs, state={**fresh, **given}, initial=fresh, constants=held,
         live=alive, lengths=counted, reset=flags("reset", reset, tuple(sizes[a] for a in series), sizes.like.device),

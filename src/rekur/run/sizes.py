@@ -51,13 +51,22 @@ class Sizes:
         alike = like is not None and isinstance(v, Tensor) and v.dtype == like.dtype and v.device == like.device
         if alike and v.shape == tuple(map(self.known.get, (*lead, *axes))):  # nothing is new, and all fits
             return v
-        return self._learn(f"the {kind} {name!r}", v, (*lead, *axes))
-
-    def _learn(self, what: str, v: Tensor, names: tuple[str, ...]) -> Tensor:
+        what = f"the {kind} {name!r}"
         if not isinstance(v, Tensor):
             raise ShapeError(f"{self.graph}: {what} must be a tensor, got {type(v).__name__}")
         if self._like is None:
             self._like = v
+        self.measure(what, v, (*lead, *axes))
+        if v.dtype != self.like.dtype:
+            if v.is_floating_point() and torch.is_autocast_enabled(v.device.type):
+                return v.to(self.like.dtype)  # under autocast a scan runs in the dtype of its weights
+            raise ShapeError(
+                f"{self.graph}: {what} is {v.dtype}, the weights are {self.like.dtype}; convert one of them"
+            )
+        return v
+
+    def measure(self, what: str, v: Tensor, names: tuple[str, ...]) -> Tensor:
+        """`read` for a tensor of any dtype."""
         if v.dim() != len(names):
             raise ShapeError(f"{self.graph}: {what} must be ({', '.join(names)}), got {tuple(v.shape)}")
         for axis, size in zip(names, v.shape, strict=True):
@@ -70,12 +79,6 @@ class Sizes:
                 )
         if v.device != self.like.device:
             raise ShapeError(f"{self.graph}: {what} is on {v.device}, the weights are on {self.like.device}")
-        if v.dtype != self.like.dtype:
-            if v.is_floating_point() and torch.is_autocast_enabled(v.device.type):
-                return v.to(self.like.dtype)  # under autocast a scan runs in the dtype of its weights
-            raise ShapeError(
-                f"{self.graph}: {what} is {v.dtype}, the weights are {self.like.dtype}; convert one of them"
-            )
         return v
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 import torch
@@ -12,6 +12,7 @@ from rekur.errors import BackendError
 from rekur.graph import Graph, parse, to_text, walk
 from rekur.run.call import Call, Scan
 from rekur.run.cpu import registered
+from rekur.run.cpu.columns import SYMBOLS, of_symbols, with_symbols
 from rekur.run.cpu.job import Job
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.operands import Operands
@@ -34,7 +35,9 @@ class Cpu:
         self.graph, self.text = graph, to_text(graph)
         self._operands = Operands.of(graph, ())
         self._masked = cache(lambda axes: Cpu(ragged(graph, axes)))
-        compiled(self.text, (), frozenset(a.name for a in graph.of("input")), True)
+        self._symbolic = cache(lambda inputs: Cpu(with_symbols(graph, inputs)))
+        features = frozenset(a.name for a in graph.of("input") if not a.name.startswith(SYMBOLS))
+        compiled(self.text, (), features, True)
 
     def refuses_call(self, call: Call) -> str | None:
         """It does float32 on the CPU."""
@@ -47,8 +50,12 @@ class Cpu:
         """Whether it computes with tensors like this one."""
         return like.device.type == "cpu" and like.dtype == torch.float32
 
-    def stepper(self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int) -> Stepper | None:
+    def stepper(
+        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+    ) -> Stepper | None:
         """Native code for one step, with threads that wait for the next."""
+        if symbols:
+            return self._symbolic(tuple(symbols)).stepper(params, sizes, rows)
         like = next(iter(params.values()))
         if not self.takes(like) or not rows:
             return None
@@ -62,6 +69,9 @@ class Cpu:
         if call.memory:
             masked = self._masked(tuple(call.memory))
             return masked.run(with_masks(call, masked.graph))
+        if call.symbols and not call.symbols[0].startswith(SYMBOLS):
+            symbolic = self._symbolic(call.symbols)
+            return symbolic.run(of_symbols(call, symbolic.graph))
         own = self._operands.tensors(call)
         training = torch.is_grad_enabled() and any(t.requires_grad for t in own)
         states = [a.name for a in call.graph.of("state")]

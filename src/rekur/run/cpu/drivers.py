@@ -70,15 +70,25 @@ def backward_driver(
         d.wait()  # for those who still read what the next chunk overwrites, and for the sums of all
 
     f.loop("0", d.chunks, "1", one)
-    for weight, axes in {share.weight: share.axes for share in shares}.items():
-        _hand_over(d, weight, axes)
+    sums = {share.array: share for share in shares}
+    for share in sorted(sums.values(), key=lambda s: s.by != ""):
+        _hand_over(d, share, added=share.by != "" and f"gradient {share.weight}" in sums)
 
 
-def _hand_over(d: Driver, weight: str, axes: tuple[str, ...]) -> None:
-    """This thread's part of a weight's gradient, without the padding."""
-    f = d.f
+def _hand_over(d: Driver, share: Share, added: bool) -> None:
+    """This thread's part of a weight's gradient, without the padding.
+
+    :param added: whether it is a second part, of columns; then the same thread hands over the same rows of both.
+    """
+    f, axes = d.f, share.axes
+    source, target = d.array(share.array), d.array(f"d weight {share.weight}")
+    if share.by:
+        k, o = (d.number(f"size {axis}") for axis in axes)
+        call_external(
+            f, "transpose", source, d.number(f"pad {axes[1]}"), k, target, k, *own_part(d, o, 1), str(int(added))
+        )
+        return
     d.module.declare("void", "llvm.memcpy.p0.p0.i64", "ptr", "ptr", "i64", "i1")
-    source, target = d.array(f"gradient {weight}"), d.array(f"d weight {weight}")
     rows, size, pad = "1", "1", "0"
     for axis in axes[:-1]:
         rows = f.mul(rows, d.number(f"size {axis}"))
@@ -104,8 +114,14 @@ def _share(d: Driver, share: Share, t0: str, steps: str) -> None:
         return f.at(start, f.mul(row, d.stride(place.axes)))
 
     counts = f.let(f"getelementptr i64, ptr {d.active}, i64 {t0}")
-    g = d.array(f"gradient {share.weight}")
+    g = d.array(share.array)
     d_at = rows(share.d)
+    if share.by:
+        symbols = f.let(f"getelementptr i64, ptr {d.array(share.by)}, i64 {f.mul(t0, d.batch)}")
+        width = d.number(f"pad {share.axes[1]}")
+        c0, c1 = own_part(d, d.number(f"size {share.axes[1]}"), d.module.lanes)
+        call_external(f, "scatter", d_at, width, symbols, g, width, counts, steps, d.batch, c0, c1)
+        return
     if share.v is None:
         width = d.stride(share.axes)
         c0, c1 = own_part(d, width, d.module.lanes)

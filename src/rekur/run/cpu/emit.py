@@ -114,7 +114,7 @@ class Block(Rows):
 
     def _in_line(self, place: Place) -> Place:
         """The same values with one row after the other, as a product reads them."""
-        if place.rows != "site":
+        if not place.table:
             return place
         count = len(self.record.locals)
         line = Place(self.record.local(f"{self.name} in line {count}", place.axes), "local", place.axes)

@@ -18,9 +18,11 @@ SIGNATURES = {
     "product": arguments("*a lda *w *i ldi *c ldc rows k p0 p1"),
     "gradient": arguments("*d ldd *v ldv *g ldg *counts steps batch inner o0 o1 panels *scratch"),
     "column_sum": arguments("*d ldd *g *counts steps batch c0 c1"),
+    "scatter": arguments("*d ldd *symbols *g ldg *counts steps batch c0 c1"),
     "pack": arguments("*w ldw o k *packed p0 p1"),
     "pack_transposed": arguments("*w ldw o k *packed p0 p1"),
     "pad": arguments("*w size rows *padded pad"),
+    "transpose": arguments("*w ldw rows *out ldo c0 c1 add"),
 }
 """Function -> its arguments (type, name), for those who call it"""
 

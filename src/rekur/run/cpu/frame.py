@@ -59,7 +59,7 @@ class Frame(Shapes):
         forth = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a not in back}
         behind = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a in back}
         work = {"local": self._local, "scratch": self._scratch}
-        gradients = {f"gradient {s.weight}": self._gradient(s.axes, s.v is None) for s in code.shares}
+        gradients = {s.array: self._gradient(s.axes, s.v is None) for s in code.shares}
         self.kept = self.layout_kept(self.order.follows)
         other = {a: n for a, n in forth.items() if a not in self.kept}
         self.forth = Layout(other | self._laid(code.forward) | work, inside)
@@ -70,7 +70,7 @@ class Frame(Shapes):
         self.lives = {
             a: int(whole[a] not in self.kept) if whole[a] in forth else 2 - (whole[a] in cleared) for a in whole
         }
-        shapes = {f"d weight {s.weight}": tuple(self.sizes[a] for a in s.axes) for s in code.shares}
+        shapes = {f"d weight {s.weight}": tuple(self.sizes[a] for a in s.of) for s in code.shares}
         self.weights = Layout({a: math.prod(shape) for a, shape in shapes.items()}, {})
         self.views |= {a: (shape, _dense(shape)) for a, shape in shapes.items()}
         for layout in (self.weights, self.kept, self.forth, self.cleared, self.back):
@@ -83,6 +83,8 @@ class Frame(Shapes):
         for one in laid:
             if one.kind == "vector":
                 out[one.array] = self.stride(one.axes)
+            elif one.kind == "columns":
+                out[one.array] = self.stride(one.axes[::-1])
             else:
                 sizes = [self.sizes[a] for a in one.axes]
                 outputs, inner = sizes if one.kind == "packed" else reversed(sizes)

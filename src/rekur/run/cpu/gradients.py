@@ -7,17 +7,32 @@ from dataclasses import dataclass
 
 from rekur.errors import BackendError
 from rekur.graph import Node
+from rekur.run.cpu.columns import Column
 from rekur.run.cpu.lower import Place
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a weight's gradient: ``Σ d ⊗ v`` of a matrix, ``Σ d`` of a vector (`v` is None)."""
+    """A part of a weight's gradient: ``Σ d ⊗ v`` of a matrix, ``Σ d`` of a vector (`v` is None); or of the columns
+    of a matrix, each ``Σ d`` of the rows whose symbols, `by`, say so.
+    """
 
     weight: str
     axes: tuple[str, ...]
+    """Of the sum; that for columns is the transpose of the gradient"""
     d: Place
     v: Place | None
+    by: str = ""
+
+    @property
+    def array(self) -> str:
+        """Where it is added up, with the other parts that are sums of the same form."""
+        return f"{'columns of ' if self.by else ''}gradient {self.weight}"
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The axes of the weight."""
+        return self.axes[::-1] if self.by else self.axes
 
 
 def shares(
@@ -25,6 +40,7 @@ def shares(
     places: Mapping[Node, Place],
     wanted: dict[Node, list[Place]],
     chunk: Callable[[tuple[str, ...]], Place],
+    columns: Mapping[str, Column],
 ) -> list[Share]:
     """The parts of each weight's gradient; what they read and the loop only passes by is wanted in a chunk."""
 
@@ -38,6 +54,10 @@ def shares(
 
     out = []
     for weight, total in weights.items():
+        if weight in columns:
+            column = columns[weight]
+            out.append(Share(column.weight.name, column.weight.axes[::-1], handed(total), None, column.indices))
+            continue
         todo = [total]
         while todo:
             n = todo.pop()

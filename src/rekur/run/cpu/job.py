@@ -64,12 +64,17 @@ class Job:
                 put(run.view(array), order.batch_in(tensors[i]))
         for array in wiring.pools:
             run.view(array)[-1] = 0.0
+        self._point_at_symbols(run, tensors)
         run.weights(tensors, wiring.forward)
         run.call(self.code.forward)
         output = order.outward(run.after(f"state {self.states[0]}"))
         finals = [order.last(run.over_time(f"state {name}")) for name in self.states]
         series = [order.outward(run.over_time(f"output {k}")) for k in wiring.extra]
         return (output, *finals, *series), run.arenas[0].memory
+
+    def _point_at_symbols(self, run: Run, tensors: Sequence[Tensor]) -> None:
+        for field, i in self.code.wiring.symbols:
+            run.point(field, self.frame.order.inward(tensors[i]).contiguous())
 
     # ---- back
 
@@ -85,6 +90,7 @@ class Job:
                 put(run.spread(array), order.inward(g))
         for name, g in zip(self.states, grads[1:], strict=False):
             put(run.view(f"d state {name}"), order.batch_in(g), order.finals)
+        self._point_at_symbols(run, tensors)
         run.weights(tensors, wiring.backward)
         run.call(self.code.backward)
         return [self._gradient(run, i) if need else None for i, need in enumerate(needed)]

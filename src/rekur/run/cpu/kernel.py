@@ -49,7 +49,7 @@ class Compiled:
         self.columns = tile.vectors * target.lanes
         self.target, self.needs, self.training = target, needs, training
         self.parts = take_apart(graph, extra)
-        self.code = Code(Module(target.lanes), Module(target.lanes))
+        self.code = Code(Module(target.lanes), Module(target.lanes), columns=self.parts.columns)
         step, time, step_back, time_back = graphs(self.parts, needs, training)
         kept = hoisted_kept(step_back, time_back)
         program.forward(self.code, step, time, kept, self.parts.ragged, self.columns)
@@ -93,7 +93,7 @@ class Run:
         fields = frame.code.record.fields
         if "array barrier" in fields:
             self.record[fields["array barrier"]] = self.address + 8 * (len(fields) + BARRIER)
-        self._weights: list[Tensor] = []
+        self._held: list[Tensor] = []
 
     @classmethod
     def forth(cls, frame: Frame) -> Run:
@@ -131,10 +131,14 @@ class Run:
             w = tensors[i]
             if not w.is_contiguous() and (stride is None or w.stride(1) != 1):
                 w = w.detach().contiguous()
-                self._weights.append(w)  # lives as long as this run
-            self.record[field] = w.data_ptr()
+            self.point(field, w)
             if stride is not None:
                 self.record[stride] = w.stride(0)
+
+    def point(self, field: int, v: Tensor) -> None:
+        """Have a field of the record point at a tensor, which then lives as long as this run."""
+        self.record[field] = v.data_ptr()
+        self._held.append(v)
 
     def call(self, function: int) -> None:
         """Enter the code at an address, all threads together."""

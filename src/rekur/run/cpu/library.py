@@ -8,8 +8,8 @@ import llvmlite.binding as llvm
 
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.external import SIGNATURES, symbol
-from rekur.run.cpu.layout import pad
-from rekur.run.cpu.outer import column_sum, gradient, gradient_tile
+from rekur.run.cpu.layout import pad, transpose
+from rekur.run.cpu.outer import column_sum, gradient, gradient_tile, scatter
 from rekur.run.cpu.product import pack, pack_transposed, product, product_tile
 from rekur.run.cpu.target import Library, Target
 from rekur.run.cpu.tile import Tile
@@ -22,9 +22,10 @@ def shared_module(target: Target) -> Module:
     for rows in range(1, tile.rows + 1):
         product_tile(m, rows, tile.vectors)
         gradient_tile(m, rows, tile.vectors)
-    for make in (product, gradient, pack, pack_transposed, column_sum):
+    for make in (product, gradient, pack, pack_transposed, column_sum, scatter):
         make(m, tile)
     pad(m)
+    transpose(m)
     return m
 
 

@@ -15,7 +15,7 @@ from rekur.graph import EPSILON, Graph, Node, make
 from rekur.graph.rewrite import Rate, rates, rebuild, same
 from rekur.graph.schedule import Sum, schedule
 
-RowKind = Literal["time", "pool", "chunk", "batch", "site", "local", "shared"]
+RowKind = Literal["time", "pool", "chunk", "batch", "site", "column", "local", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,21 @@ class Place:
     """Where a value lies.
 
     `time`: an array (T, B, …), the row of this step, or of the next with `shift`; `pool`: the same, with more rows
-    behind; `chunk`: the same, for some steps only; `batch`: (B, …); `site`: (B, …), whose row a table says; `local`:
-    rows of this thread at work; `shared`: the same for all rows.
+    behind; `chunk`: the same, for some steps only; `batch`: (B, …); `site`: (B, …), whose row a table says; `column`:
+    a row for each symbol, which the symbols `by` say; `local`: rows of this thread at work; `shared`: the same for
+    all rows.
     """
 
     array: str
     rows: RowKind
     axes: tuple[str, ...]
     shift: int = 0
+    by: str = ""
+
+    @property
+    def table(self) -> str:
+        """The array of integers that says which row is read; empty where it is the row at work."""
+        return "sites" if self.rows == "site" else self.by
 
 
 @dataclass(frozen=True, slots=True)

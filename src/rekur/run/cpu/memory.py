@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rekur.graph import Node
 from rekur.run.cpu.builder import Module
+from rekur.run.cpu.columns import Column
 from rekur.run.cpu.driver import Driver
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.lower import Loop, Pass, Place, Product, RowKind
@@ -39,6 +40,8 @@ class Code:
     """Arrays that hold zeros before the code runs"""
     reads: tuple[Read, ...] = ()
     """On a lattice whose sites read each other: what a step reads of its states"""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    """Input -> the product with symbols that it stands for"""
     inside: dict[str, str] = field(default_factory=dict)
     """Array of the batch -> the pool that it is a part of"""
 

@@ -76,6 +76,9 @@ class Wiring:
             [self._source(code, one, operands.find("params", one.weight)) for one in laid]
             for laid in (code.forward, code.backward)
         )
+        indices = dict.fromkeys((c.indices, c.symbols) for c in code.columns.values())
+        self.symbols = [(code.record.array(a), operands.places["inputs", k]) for a, k in indices]
+        """Symbols: the field that points at them, and which operand they are"""
         self.extra = [a.removeprefix("output ") for a in code.arrays if a.startswith("output ")]
         """The extra outputs"""
         self.gradients = [self._gradient(code, *key) for key in operands.places]

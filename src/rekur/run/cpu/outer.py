@@ -1,4 +1,5 @@
-"""Sums over rows and time: the gradients of matrices (`gradient`) and of vectors (`column_sum`)."""
+"""Sums over rows and time: the gradients of matrices (`gradient`), of vectors (`column_sum`) and of columns that
+symbols choose (`scatter`)."""
 
 from __future__ import annotations
 
@@ -138,3 +139,27 @@ def column_sum(m: Module, tile: Tile) -> None:
         f.store(total, f.at("%g", c))
 
     f.loop("%c0", "%c1", str(m.lanes), column)
+
+
+def scatter(m: Module, tile: Tile) -> None:
+    """G[symbol of the row, c] += D[row, c] over the live rows of some steps in turn, for whole vectors c0 ≤ c < c1"""
+    f = m.function(symbol("scatter", m.lanes), SIGNATURES["scatter"])
+
+    def step(t: str) -> None:
+        n = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr %counts, i64 {t}')}")
+        first = f.mul(t, "%batch")
+
+        def row(r: str) -> None:
+            at = f.add(first, r)
+            one = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr %symbols, i64 {at}')}")
+            d, g = f.at("%d", f.mul(at, "%ldd")), f.at("%g", f.mul(one, "%ldg"))
+
+            def vector(c: str) -> None:
+                place = f.at(g, c)
+                f.store(f.let(f"fadd {f.V} {f.load(place)}, {f.load(f.at(d, c))}"), place)
+
+            f.loop("%c0", "%c1", str(m.lanes), vector)
+
+        f.loop("0", n, "1", row)
+
+    f.loop("0", "%steps", "1", step)

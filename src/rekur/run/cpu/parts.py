@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from rekur.graph import Graph, Leaf, Node, make, walk
@@ -11,6 +11,7 @@ from rekur.graph.derive import derive
 from rekur.graph.rewrite import Rate, rates, rebuild, regroup, replacing, simplify, with_outputs
 from rekur.graph.save import SAVED, save, with_saved
 from rekur.graph.split import HOISTED, split
+from rekur.run.cpu.columns import Column, columns
 from rekur.run.cpu.ragged import MASK, ragged, ragged_axes
 
 SERIES = "d.series."
@@ -27,6 +28,8 @@ class Parts:
     step: Graph
     ragged: tuple[str, ...] = ()
     """The axes with dead positions, whose masks are constants"""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    """Input -> the product with symbols that it stands for"""
 
 
 @lru_cache(16)
@@ -34,7 +37,8 @@ def take_apart(graph: Graph, extra: tuple[str, ...]) -> Parts:
     """Split a cell by rate; what changes with the weights or the sequence only is left to torch."""
     g = with_outputs(graph, [k for k in extra if not k.startswith(SERIES)])
     states = {k: graph.outputs[k.removeprefix(SERIES)] for k in extra if k.startswith(SERIES)}
-    g = simplify(regroup(replace(g, outputs={**g.outputs, **states})))
+    g, looked_up = columns(replace(g, outputs={**g.outputs, **states}))
+    g = simplify(regroup(g))
     rate = rates(g.nodes)
     computed = {n for n in g.nodes if n.args and rate[n] == Rate.WEIGHT and not n.type.matrix}
     read = {a for n in g.nodes if n not in computed for a in n.args} | set(g.outputs.values())
@@ -48,7 +52,7 @@ def take_apart(graph: Graph, extra: tuple[str, ...]) -> Parts:
         back = {leaf: n for n, leaf in leaves.items()}
         old = rebuild(parts.once.nodes, replacing(back))
         outside |= {k: old[n] for k, n in parts.once.outputs.items()}
-    return Parts(outside, parts.time, parts.step, ragged_axes(graph))
+    return Parts(outside, parts.time, parts.step, ragged_axes(graph), looked_up)
 
 
 def graphs(
@@ -57,6 +61,7 @@ def graphs(
     """(step, time, backward of the step, backward of the hoisted part); the first two put out what is saved."""
     if not training:
         return parts.step, parts.time, None, None
+    needs |= parts.columns.keys()
     inputs = [a.name for a in parts.step.of("input") if a.name in needs or a.name.startswith("hoisted.")]
     states = [a.name for a in parts.step.of("state")]
     back = _derived(parts.step, [*inputs, *states], parts.ragged)

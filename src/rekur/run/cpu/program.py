@@ -24,6 +24,10 @@ def _forward_places(code: Code, graph: Graph, part: str, states: Sequence[Argume
     for n in walk(graph.outputs.values()):
         if n.op == "input":
             name = n.leaf.name
+            if name in code.columns:
+                column = code.columns[name]
+                out[n] = Place(code.record.columns(column.weight), "column", n.axes, by=column.indices)
+                continue
             if name.startswith(SAVED):
                 kept = name.removeprefix(SAVED)
                 if kept in following:
@@ -117,7 +121,7 @@ def backward(
             wanted.setdefault(n, []).append(place(code, f"d before {of}", "site", n.axes))
         elif any(a.name == of for a in states):
             continue
-        elif of in {a.name for a in step.of("input")}:
+        elif of in {a.name for a in step.of("input")} - code.columns.keys():
             kind: RowKind = "chunk" if of.startswith("hoisted.") else "time"
             wanted.setdefault(n, []).append(place(code, f"d input {of}", kind, n.axes))
         elif of in {a.name for a in step.of("constant")}:
@@ -130,7 +134,7 @@ def backward(
             wanted.setdefault(n, []).append(_arrives(code, a.name, a.axes))
     passes = _passes(graph, weights, wanted)
     late_stores(code, passes, places, wanted, "step_back")
-    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes))
+    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns)
     Block(code.back, code.record, "step_back", passes, places, wanted, columns)
     more: dict[Node, Place] = {}
     if time_back is not None:
@@ -217,7 +221,7 @@ def _time_back(
         else:
             weights[of] = n
     passes = _passes(graph, weights, wanted)
-    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes))
+    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns)
     Block(code.back, code.record, "time_back", passes, places, wanted, columns)
     return found
 

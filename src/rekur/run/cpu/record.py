@@ -7,12 +7,12 @@ from typing import Literal
 
 from rekur.graph import Leaf, Node
 
-Kind = Literal["packed", "transposed", "vector"]
+Kind = Literal["packed", "transposed", "vector", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A weight as the steps read it: packed, its transpose packed, or with padding."""
+    """A weight as the steps read it: packed, its transpose packed, with padding, or its transpose with padding."""
 
     kind: Kind
     weight: str
@@ -58,6 +58,10 @@ class Record:
         if matrix.op == "transpose":
             return self.array(self._lay("transposed", matrix.args[0].leaf))
         return self.array(self._lay("packed", matrix.leaf))
+
+    def columns(self, leaf: Leaf) -> str:
+        """The array with a row for each column of a matrix."""
+        return self._lay("columns", leaf)
 
     def _lay(self, kind: Kind, leaf: Leaf) -> str:
         one = Laid(kind, leaf.name, leaf.axes)

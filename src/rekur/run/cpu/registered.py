@@ -17,6 +17,7 @@ from torch import Tensor
 from rekur.errors import BackendError
 from rekur.graph import Graph, parse
 from rekur.run.call import Call
+from rekur.run.cpu.columns import SYMBOLS
 from rekur.run.cpu.job import Job, again
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.shapes import Shapes
@@ -71,7 +72,8 @@ class How(NamedTuple):
 
 def _sizes(graph: Graph, code: Compiled, tensors: Sequence[Tensor]) -> dict[str, int]:
     """Axis -> size, of operands that have been checked."""
-    axes = {a.name: a.axes for a in graph.arguments} | {k: leaf.axes for k, leaf in graph.parameters.items()}
+    features = {a.name: () if a.name.startswith(SYMBOLS) else a.axes for a in graph.arguments}
+    axes: dict[str, tuple[str, ...]] = features | {k: leaf.axes for k, leaf in graph.parameters.items()}
     out: dict[str, int] = {}
     for (kind, name), v in zip(code.operands.names, tensors, strict=False):
         lead = {"inputs": ("B", "T", "L"), "params": ()}.get(kind, ("B", "L"))

@@ -86,7 +86,7 @@ class Rows:
         if place.rows == "local":
             own = f.mul("%own", f.field("%ctx", self.record.name("local"), "i64"))
             return f.at(start, own), stride
-        if place.rows == "site":
+        if place.table:
             return start, stride
         if place.rows == "batch":
             return f.at(start, f.mul("%b", stride)), f.mul("%sb", stride)
@@ -116,14 +116,15 @@ class Rows:
         """For each row at work, the addresses of its values."""
         f = self.f
         bases = {p: self.base(p) for p in dict.fromkeys(places)}
-        sites = f.field("%ctx", self.record.array("sites"), "ptr") if any(p.rows == "site" for p in bases) else ""
+        tables = {p.table: f.field("%ctx", self.record.array(p.table), "ptr") for p in bases if p.table}
 
         def row(r: str) -> None:
-            site = r
-            if sites:
+            rows = {"": r}
+            if tables:
                 m = f.add("%m", f.mul(r, "%sm"))
-                site = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr {sites}, i64 {m}')}")
-            body({p: f.at(start, f.mul(site if p.rows == "site" else r, step)) for p, (start, step) in bases.items()})
+                for name, table in tables.items():
+                    rows[name] = f.let(f"load i64, ptr {f.let(f'getelementptr i64, ptr {table}, i64 {m}')}")
+            body({p: f.at(start, f.mul(rows[p.table], step)) for p, (start, step) in bases.items()})
 
         f.loop("0", "%count", "1", row)
 

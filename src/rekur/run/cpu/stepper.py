@@ -12,10 +12,12 @@ from torch import Tensor
 
 from rekur.errors import BackendError, ShapeError
 from rekur.graph import Graph
+from rekur.run.cpu.columns import SYMBOLS
 from rekur.run.cpu.kernel import Run, compiled
 from rekur.run.cpu.order import order_of
 from rekur.run.cpu.team import callable_at
 from rekur.run.state import State
+from rekur.run.symbols import DTYPES, check_range
 
 _WORTH = 250_000
 """Weights from which on a second thread makes a step faster"""
@@ -32,7 +34,7 @@ class Stepper:
     ) -> None:
         if graph.of("constant"):
             raise BackendError("it reads constants of the sequence")
-        self._inputs = [a.name for a in graph.of("input")]
+        self._cell = graph.name
         self._states = [a.name for a in graph.of("state")]
         code = compiled(text, (), frozenset(), False)
         if code.code.reads:
@@ -51,8 +53,15 @@ class Stepper:
         fields = code.code.record.fields
         run.record[fields["array ticket"]] = self._ticket.data_ptr()
         self._address, self._lead = run.address, callable_at(code.lead)
-        arrays = [(k, f"input {k}") for k in self._inputs]
-        self._x = [run.over_time(a)[0] if a in code.code.arrays else None for _, a in arrays]
+        inputs = {a.name: f"input {a.name}" for a in graph.of("input")}
+        self._x = {k: run.over_time(a)[0] for k, a in inputs.items() if a in code.code.arrays}
+        axes = {a.name: a.axes for a in graph.of("input")}
+        self._symbols: dict[str, tuple[Tensor, int]] = {}
+        for field, i in code.wiring.symbols:
+            _, name = code.operands.names[i]
+            view = torch.zeros(rows, dtype=torch.int64, device="cpu")
+            run.point(field, view)
+            self._symbols[name.removeprefix(SYMBOLS)] = view, sizes[axes[name][0]]
         self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
         self._process, self._alone = os.getpid(), threading.Lock()
         self._others = [
@@ -69,20 +78,29 @@ class Stepper:
         run.record[fields["laid"]] = 1
 
     def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """The output `(B, H)` of one step on `(B, I)`, and the state after it."""
+        """The output `(B, H)` of one step on `(B, I)`, or on symbols `(B,)`, and the state after it."""
         if self._others and os.getpid() != self._process:
             raise BackendError("a fork has left its threads in the other process: prepare the layer in this one")
         with self._alone:
             if not self._end.alive:
                 raise BackendError("it has been closed: prepare the layer again")
-            for name, view in zip(self._inputs, self._x, strict=True):
-                if view is not None:
-                    _put(view, name, x[name])
+            for name, view in self._x.items():
+                _put(view, name, x[name])
+            for name, (view, size) in self._symbols.items():
+                self._put_symbols(view, name, x[name], size)
             for name, view in self._before.items():
                 _put(view, name, state[name])
             self._lead(self._address, 0)
             after = {name: view.clone() for name, view in self._after.items()}
         return after[self._states[0]].clone(), State(after)
+
+    def _put_symbols(self, view: Tensor, name: str, v: Tensor, size: int) -> None:
+        if v.shape != view.shape or v.dtype not in DTYPES:
+            got = f"{tuple(v.shape)} of {v.dtype}"
+            raise ShapeError(f"the step wants symbols {name} {tuple(view.shape)} of int64 or int32, got {got}")
+        seen = v.tolist()
+        check_range(self._cell, name, min(seen), max(seen), size)
+        view.copy_(v)
 
     def close(self) -> None:
         """Let the other threads go; a fork has none."""
