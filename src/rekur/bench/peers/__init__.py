@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
+import torch
+
 from rekur.bench.point import CELLS, MODES, Point
 from rekur.bench.problem import Problem
 from rekur.bench.sides import Side
@@ -71,7 +73,7 @@ PEERS = {
     "packed": Peer("torch.nn over packed sequences", {"lengths": f"{_LAYERS}:float32"}, cells=_TORCH),
     "cell": Peer("torch.nn.LSTMCell", {"step": f"{_STREAMS}:cell_step"}),
 }
-"""Those that always take part; the cost of `dense` is multiplied with the fill"""
+"""Those that take part unasked; the cost of `dense` is multiplied with the fill"""
 
 EXTRA = {
     "jax": Peer("jax.lax.scan under jit", {"layer": "rekur.bench.peers.jax_scan:scanned"}, needs=("jax",)),
@@ -92,9 +94,13 @@ EXTRA = {
 def choose(extra: Iterable[str]) -> dict[str, Peer]:
     """The peers by name: those that always take part, and those asked for.
 
+    bfloat16 takes part where the processor knows it: elsewhere torch imitates it, twenty times as slow as float32.
+
     Raises OptionError for a name that is none, and where a package is not installed.
     """
     chosen = dict(PEERS)
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        del chosen["bf16"]
     for name in extra:
         if name not in EXTRA:
             raise OptionError(f"there is no peer {name!r}{suggest(name, EXTRA)}; there are {', '.join(EXTRA)}")
