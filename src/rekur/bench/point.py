@@ -56,7 +56,7 @@ def every_point() -> list[Point]:
 
 
 def short_points() -> list[Point]:
-    """A handful, under two minutes."""
+    """A handful, some minutes."""
     layers = _layers([(64, 1, 50), (256, 32, 50)])
     return [*layers, Point("lengths", "lstm", "training", 256, 32, 50), *_single()]
 

@@ -20,8 +20,8 @@ class BenchOptions:
     """Time rekur against torch and others, in one process and in turn, after checking that both compute the same.
 
     LSTM, GRU, Elman and a cell of one's own, in training and inference, with input = hidden; rows of unequal
-    lengths; one step of a stream; drawing characters; compiling a new cell; memory. The short form takes about
-    two minutes, --full about an hour. Nothing else should run on the machine meanwhile.
+    lengths; one step of a stream; drawing characters; compiling a new cell; memory. The short form takes
+    some minutes, --full an hour or more. Nothing else should run on the machine meanwhile.
     """
 
     full: bool = False
