@@ -167,7 +167,10 @@ def test_rows_say_how_far_apart_and_how_fast():
 
 
 def test_a_peer_that_is_not_known_or_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
-    assert choose([]) == PEERS
+    for known in (True, False):
+        with monkeypatch.context() as processor:
+            processor.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda known=known: known)
+            assert choose([]) == {k: v for k, v in PEERS.items() if known or k != "bf16"}
     with pytest.raises(OptionError, match="no peer 'jaxx'; did you mean 'jax'"):
         choose(["jaxx"])
     monkeypatch.setattr("rekur.bench.peers.find_spec", lambda name: None)
