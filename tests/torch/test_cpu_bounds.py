@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rekur.cells import find
-from rekur.run.cpu import kernel
+from rekur.run.cpu import arena, kernel
 from rekur.run.cpu.arena import Arena, Layout
 from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.kernel import Compiled
@@ -116,6 +116,23 @@ def test_margins_and_uninitialised_memory(plain: list[tuple[Case, Named]], monke
         assert len(margins.blocks) > 10
         assert same(got, want) == set(), one
         assert margins.touched() == 0, one
+
+
+def test_memory_of_huge_pages(monkeypatch: pytest.MonkeyPatch):
+    one = cases()[0]
+    want = results(one)
+    made: list[int] = []
+    huge = arena._huge
+
+    def counted(size: int) -> Tensor:
+        made.append(size)
+        return huge(size)
+
+    monkeypatch.setattr(arena, "_FRESH", 4)
+    monkeypatch.setattr(arena, "_huge", counted)
+    assert same(results(one), want) == set()
+    assert len(made) == 5  # two on the way forth, three on the way back
+    assert not bool(arena.zeros(1000).any())
 
 
 def test_a_write_beyond_an_array_is_found(monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -88,5 +89,6 @@ def zeros(size: int) -> Tensor:
 
 def _huge(size: int) -> Tensor:
     pages = mmap.mmap(-1, -(-4 * size // _HUGE) * _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # a kernel may know of no huge pages: it gives small ones
+        pages.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(pages, dtype=torch.float32, count=size)  # which keeps the pages
