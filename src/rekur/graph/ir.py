@@ -272,6 +272,11 @@ class Graph:
         seen = [a for arg in self.arguments for a in arg.axes]
         return tuple(dict.fromkeys([*seen, *(a for n in self.nodes for a in n.axes)]))
 
+    @cached_property
+    def reads_neighbours(self) -> bool:
+        """Whether a step at one site of a lattice reads states of others."""
+        return any(n.op == "state" and n.leaf.offset for n in self.nodes)
+
     def named(self, name: str) -> Node:
         """The node of an output or of a name; what recording and extra outputs ask for."""
         from rekur.errors import suggest

@@ -38,7 +38,10 @@ class Weights(nn.Module):
     def __getitem__(self, name: str) -> Tensor:
         """By the name in the graph; what torch.nn.utils.parametrize or prune put in its place is read as they say."""
         head, _, tail = name.partition(".")
-        inner = getattr(self, head)
+        own: Mapping[str, Any] = self._modules if tail else self._parameters
+        inner = own.get(head)  # at every call, and torch's way takes long
+        if inner is None:
+            inner = getattr(self, head)
         found: Tensor = inner[tail] if tail else inner
         return found
 

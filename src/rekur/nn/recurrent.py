@@ -192,11 +192,14 @@ class Recurrent(nn.Module):
         return cast(Layer, (self.reverse_layers if reverse else self.layers)[depth])
 
     def _depths(self) -> Iterator[list[tuple[str, Layer]]]:
-        for i in range(len(self.layers)):
-            both = [(f"{i}", self._layer(i))]
-            yield [*both, (f"{i}.reverse", self._layer(i, reverse=True))] if self.bidirectional else both
+        back = [*self.reverse_layers]
+        for i, layer in enumerate(self.layers):
+            both = [(f"{i}", layer)]
+            yield cast(list[tuple[str, Layer]], [*both, (f"{i}.reverse", back[i])] if back else both)
 
     def _check(self, state: Mapping[str, Tensor] | None, names: Sequence[str]) -> None:
+        if state is None and not names:
+            return
         graph = self.cell.graph
         prefixes = [prefix for layers in self._depths() for prefix, _ in layers]
         known = [f"{p}.{a.name}" for p in prefixes for a in graph.of("state")]

@@ -137,8 +137,7 @@ def _call(
     constants, initial = _mapping(graph, "constant", constants), _mapping(graph, "initial state", initial)
     _known(graph, "weight", _mapping(graph, "weight", params), graph.parameters, all_of=True)
     sizes = Sizes(graph.name, next((v for v in params.values() if isinstance(v, Tensor)), None))
-    for leaf in graph.parameters.values():
-        sizes.read("weight", leaf.name, params[leaf.name], (), leaf.axes)
+    sizes.read_weights(graph, params)
     wanted = graph.of("input")
     if isinstance(x, Tensor):
         if len(wanted) != 1:
@@ -213,16 +212,17 @@ def _known(graph: Graph, what: str, given: Iterable[str], names: Iterable[str], 
 
 
 def _on_lattice(graph: Graph, x: Mapping[str, Tensor]) -> bool:
-    reads = any(n.op == "state" and n.leaf.offset for n in graph.nodes)
+    if graph.reads_neighbours:
+        return True
     extra = [isinstance(v := x[a.name], Tensor) and v.dim() - 2 - len(a.axes) == 1 for a in graph.of("input")]
-    return reads or (bool(extra) and all(extra))
+    return bool(extra) and all(extra)
 
 
 def _fresh(a: Argument, initial: Mapping[str, Tensor], sizes: Sizes, lead: tuple[str, ...]) -> Tensor:
     shape = tuple(sizes[axis] for axis in (*lead, *a.axes))
     if a.name in initial:
         return sizes.read("initial", a.name, initial[a.name], (), a.axes).expand(shape)
-    return torch.full(shape, a.initial, dtype=sizes.like.dtype, device=sizes.like.device)
+    return sizes.like.new_full(shape, a.initial)
 
 
 def _without_dead(v: Tensor, mask: Tensor, dim: int) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from rekur.errors import ShapeError
-from rekur.run.traced import check, traced
+from rekur.graph import Graph
+from rekur.run.traced import PLAIN, check, traced
 
 _WORDS = {"B": "rows in the batch", "T": "steps", "L": "lattice sites", "I": "features", "H": "units"}
 
@@ -30,6 +32,21 @@ class Sizes:
         if self._like is None:
             raise ShapeError(f"{self.graph} was given no tensor at all")
         return self._like
+
+    def read_weights(self, graph: Graph, given: Mapping[str, Tensor]) -> None:
+        """`read` each weight; where all are alike and their shapes have fitted before, they are not gone through."""
+        leaves, like = graph.parameters, self._like
+        if like is not None and type(like) in PLAIN:
+            kind, device = like.dtype, like.device
+            weights = [given[name] for name in leaves]
+            alike = [type(v) in PLAIN and v.dtype == kind and v.device == device for v in weights]
+            if all(alike):
+                fitting = _fitting(graph, tuple([v.shape for v in weights]))
+                if fitting is not None:
+                    self.known, self._from = dict(fitting[0]), dict(fitting[1])
+                    return
+        for name, leaf in leaves.items():
+            self.read("weight", name, given[name], (), leaf.axes)
 
     def fill(self, told: Mapping[str, int]) -> None:
         """Take from `told` what no tensor has said."""
@@ -80,6 +97,21 @@ class Sizes:
         if v.device != self.like.device:
             raise ShapeError(f"{self.graph}: {what} is on {v.device}, the weights are on {self.like.device}")
         return v
+
+
+@lru_cache(maxsize=64)
+def _fitting(graph: Graph, shapes: tuple[torch.Size, ...]) -> tuple[Mapping[str, int], Mapping[str, str]] | None:
+    """(axis -> size, axis -> the weight that says so) of weights whose shapes agree; None of others."""
+    known: dict[str, int] = {}
+    said: dict[str, str] = {}
+    for (name, leaf), shape in zip(graph.parameters.items(), shapes, strict=True):
+        if len(shape) != len(leaf.axes):
+            return None
+        for axis, size in zip(leaf.axes, shape, strict=True):
+            if known.setdefault(axis, size) != size:
+                return None
+            said.setdefault(axis, f"the weight {name!r}")
+    return known, said
 
 
 def lengths_to_live(

@@ -27,7 +27,7 @@ def symbolic(
     Raises ShapeError for a dtype that symbols do not have, and for a cell that does more with the input than multiply
     it by weights. Integers of another shape are no symbols, but features of the wrong dtype.
     """
-    dims = 3 if any(n.op == "state" and n.leaf.offset for n in graph.nodes) else 2
+    dims = 3 if graph.reads_neighbours else 2
     found = {}
     for a in graph.of("input"):
         v = inputs[a.name]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = (Tensor, torch.nn.Parameter)
+"""What holds values itself"""
 
 
 def traced(*tensors: Tensor) -> bool:
@@ -16,7 +17,7 @@ def traced(*tensors: Tensor) -> bool:
 def stand_in(*tensors: Tensor) -> bool:
     """Whether one of the tensors stands for others, so that it may hold no values itself."""
     for v in tensors:  # noqa: SIM110 - asked at every call, and a generator takes three times as long
-        if type(v) not in _PLAIN and torch._C._dispatch_keys(v).has(torch._C.DispatchKey.Python):
+        if type(v) not in PLAIN and torch._C._dispatch_keys(v).has(torch._C.DispatchKey.Python):
             return True
     return False
 
