@@ -7,7 +7,7 @@ output whatever the tile, so the result has the same bits however rows and panel
 
 from __future__ import annotations
 
-from rekur.run.cpu.builder import Module
+from rekur.run.cpu.builder import Function, Module
 from rekur.run.cpu.external import SIGNATURES, arguments, symbol
 from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
 
@@ -116,13 +116,28 @@ def product(m: Module, tile: Tile) -> None:
 def pack(m: Module, tile: Tile) -> None:
     """packed[p][k][j] = W[p * columns + j, k] for p0 ≤ p < p1; zero for rows beyond o."""
     f = m.function(symbol("pack", m.lanes), SIGNATURES["pack"])
-    columns = tile.vectors * m.lanes
+    columns, lanes = tile.vectors * m.lanes, m.lanes
     size = f.mul("%k", str(columns))
+    squares = f.mul(f.let(f"udiv i64 %k, {lanes}"), str(lanes))
 
     def panel(p: str) -> None:
         out = f.at("%packed", f.mul(p, size))
 
-        def row(j: str) -> None:
+        def rows(j: str) -> None:
+            o = f.add(f.mul(p, str(columns)), j)
+            inside = f.let(f"icmp sle i64 {f.add(o, str(lanes))}, %o")
+
+            def square(k: str) -> None:
+                corner = f.at(f.at("%w", f.mul(o, "%ldw")), k)
+                lines = [f.load(f.at(corner, f.mul("%ldw", str(i)))) for i in range(lanes)]
+                for i, line in enumerate(_turned(f, lines)):
+                    f.store(line, f.at(f.at(out, f.mul(f.add(k, str(i)), str(columns))), j))
+
+            f.when(inside, lambda: f.loop("0", squares, str(lanes), square))
+            start = f.let(f"select i1 {inside}, i64 {squares}, i64 0")
+            f.loop("0", str(lanes), "1", lambda i: one_by_one(f.add(j, i), start))
+
+        def one_by_one(j: str, start: str) -> None:
             o = f.add(f.mul(p, str(columns)), j)
             inside = f.let(f"icmp slt i64 {o}, %o")
             src = f.at("%w", f.mul(o, "%ldw"))
@@ -135,12 +150,28 @@ def pack(m: Module, tile: Tile) -> None:
             def clear(k: str) -> None:
                 f.do(f"store float 0.0, ptr {f.at(dst, f.mul(k, str(columns)))}")
 
-            f.when(inside, lambda: f.loop("0", "%k", "1", copy))
-            f.when(f.let(f"xor i1 {inside}, true"), lambda: f.loop("0", "%k", "1", clear))
+            f.when(inside, lambda: f.loop(start, "%k", "1", copy))
+            f.when(f.let(f"xor i1 {inside}, true"), lambda: f.loop(start, "%k", "1", clear))
 
-        f.loop("0", str(columns), "1", row)
+        f.loop("0", str(columns), str(lanes), rows)
 
     f.loop("%p0", "%p1", "1", panel)
+
+
+def _turned(f: Function, lines: list[str]) -> list[str]:
+    """A square of as many vectors as they have lanes, transposed: halves change places, then quarters, and so on."""
+    lanes, width = len(lines), len(lines) // 2
+    while width:
+        out = [*lines]
+        for i in (i for i in range(lanes) if not i & width):
+            low = [k + lanes - width if k & width else k for k in range(lanes)]
+            high = [k + lanes if k & width else k + width for k in range(lanes)]
+            for place, lane in ((i, low), (i + width, high)):
+                mask = ", ".join(f"i32 {k}" for k in lane)
+                pair = f"{f.V} {lines[i]}, {f.V} {lines[i + width]}"
+                out[place] = f.let(f"shufflevector {pair}, <{lanes} x i32> <{mask}>")
+        lines, width = out, width // 2
+    return lines
 
 
 def pack_transposed(m: Module, tile: Tile) -> None:
