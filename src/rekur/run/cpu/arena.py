@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -85,6 +86,13 @@ def zeros(size: int) -> Tensor:
     if 4 * size < _FRESH or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.zeros(size, dtype=torch.float32, device="cpu")
     return _huge(size)  # new pages hold zeros
+
+
+def handed_out(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor with memory of its own, of floats as `like`, which spares torch to read options."""
+    if (size := math.prod(shape)) < _FRESH // 4:
+        return like.new_empty(shape)
+    return empty(size).view(shape)
 
 
 def _huge(size: int) -> Tensor:

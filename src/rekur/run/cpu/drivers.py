@@ -10,6 +10,7 @@ from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
 from rekur.run.cpu.lower import Place
+from rekur.run.cpu.moves import call_with_moves
 from rekur.run.cpu.record import Laid
 
 
@@ -39,6 +40,7 @@ def forward_driver(d: Driver, states: Sequence[Argument], hoisted: bool, weights
     d.wait()  # whoever returns first reads what all have written
     serve(d.module, d.record)
     lead(d.module, d.record)
+    call_with_moves(d.module, d.record, "forward")
 
 
 def backward_driver(
@@ -73,6 +75,7 @@ def backward_driver(
     sums = {share.array: share for share in shares}
     for share in sorted(sums.values(), key=lambda s: s.by != ""):
         _hand_over(d, share, added=share.by != "" and f"gradient {share.weight}" in sums)
+    call_with_moves(d.module, d.record, "backward")
 
 
 def _hand_over(d: Driver, share: Share, added: bool) -> None:

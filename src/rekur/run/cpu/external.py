@@ -22,6 +22,8 @@ SIGNATURES = {
     "pack": arguments("*w ldw o k *packed p0 p1"),
     "pack_transposed": arguments("*w ldw o k *packed p0 p1"),
     "pad": arguments("*w size rows *padded pad"),
+    "arrive": arguments("*moves count tid threads"),
+    "depart": arguments("*moves count tid threads"),
     "transpose": arguments("*w ldw rows *out ldo c0 c1 add"),
 }
 """Function -> its arguments (type, name), for those who call it"""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from rekur.run.call import Call
+from rekur.run.cpu.arena import handed_out
 from rekur.run.cpu.frame import Frame
-from rekur.run.cpu.kernel import Compiled, Run, put
-from rekur.run.cpu.lattice import Lattice
+from rekur.run.cpu.kernel import Compiled, Run
+from rekur.run.cpu.lattice import lattice
 from rekur.run.cpu.order import Order, order_of
 from rekur.run.cpu.parts import SERIES
 from rekur.run.reference import Reference
@@ -27,6 +28,7 @@ class Job:
 
     code: Compiled
     call: Call
+    order: Order
     frame: Frame
 
     @classmethod
@@ -35,79 +37,52 @@ class Job:
         lead = call.lead
         work = math.prod(lead) * call.steps * sum(p.numel() for p in call.params.values())
         threads = 1 if work < _SMALL else torch.get_num_threads()
-        by_row, offsets = code.constants_in_time, sorted({r.offset for r in code.code.reads})
-        order: Order
-        if offsets:
-            order = Lattice(lead, call.steps, call.live, call.reverse, call.reset, by_row, offsets, threads)
+        by_row = code.constants_in_time
+        if code.code.reads:
+            offsets = sorted({r.offset for r in code.code.reads})
+            order = lattice(lead, call.steps, call.live, call.reverse, call.reset, by_row, offsets, threads)
         else:
             order = order_of(lead, call.steps, call.lengths, call.live, call.reverse, call.reset, by_row)
-        return cls(code, call, code.frame(call.sizes, order, threads))
-
-    @property
-    def states(self) -> list[str]:
-        """The names of the states; the first is the output."""
-        return [a.name for a in self.call.graph.of("state")]
-
-    # ---- forth
+        return cls(code, call, order, code.frame(call.sizes, order.form, threads))
 
     def forward(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
         """(output, final states, extra outputs), and the memory that the way back needs; none is part of another."""
-        wiring, order, run = self.code.wiring, self.frame.order, Run.forth(self.frame)
-        for array, i in wiring.series:
-            put(run.spread(array), order.inward(tensors[i]))
-        for array, i in wiring.rows:
-            put(run.view(array), order.batch_in(tensors[i]))
-        for array, i in wiring.states:
-            put(run.view(array)[: order.batch], order.batch_in(tensors[i]))
-        if self.call.reset is not None:
-            for array, i in wiring.initial:
-                put(run.view(array), order.batch_in(tensors[i]))
+        wiring, run = self.code.wiring, Run.forth(self.frame, self.order)
+        results = tuple([handed_out(self.call.like, shape) for shape in self.frame.results])
         for array in wiring.pools:
             run.view(array)[-1] = 0.0
-        self._point_at_symbols(run, tensors)
+        run.move("forward arriving", tensors)
+        run.move("forward leaving", results)
         run.weights(tensors, wiring.forward)
         run.call(self.code.forward)
-        output = order.outward(run.after(f"state {self.states[0]}"))
-        finals = [order.last(run.over_time(f"state {name}")) for name in self.states]
-        series = [order.outward(run.over_time(f"output {k}")) for k in wiring.extra]
-        return (output, *finals, *series), run.arenas[0].memory
-
-    def _point_at_symbols(self, run: Run, tensors: Sequence[Tensor]) -> None:
-        for field, i in self.code.wiring.symbols:
-            run.point(field, self.frame.order.inward(tensors[i]).contiguous())
-
-    # ---- back
+        return results, run.arenas[0].memory
 
     def backward(
-        self, tensors: Sequence[Tensor], kept: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]
+        self, tensors: Sequence[Tensor], kept: Tensor, grads: Sequence[Tensor | None], needed: Sequence[bool]
     ) -> list[Tensor | None]:
-        """The gradient in each tensor in which one is needed; none is part of another."""
-        wiring, order, run = self.code.wiring, self.frame.order, Run.back(self.frame, kept)
-        arriving = zip(("d y", *(f"d output {k}" for k in wiring.extra)), (grads[0], *grads[1 + len(self.states) :]),
-                       strict=True)  # fmt: skip
-        for array, g in arriving:
-            if array in self.code.code.arrays:
-                put(run.spread(array), order.inward(g))
-        for name, g in zip(self.states, grads[1:], strict=False):
-            put(run.view(f"d state {name}"), order.batch_in(g), order.finals)
-        self._point_at_symbols(run, tensors)
+        """The gradient in each tensor in which one is needed; none is part of another.
+
+        :param grads: those in the results, None where nothing comes back to one.
+        """
+        wiring, run = self.code.wiring, Run.back(self.frame, self.order, kept)
+        resets, like = self.call.reset is not None, self.call.like
+        weights = {array: handed_out(like, shape) for array, (_, shape) in self.frame.weights.items()}
+        found: list[Tensor | None] = []
+        for i, need in enumerate(needed):
+            array = wiring.gradient(i, resets) if need else None
+            shape = tensors[i].shape
+            found.append(None if array is None else weights[array] if array in weights else handed_out(like, shape))
+        run.point([field for field, _ in self.frame.weights.values()], [*weights.values()])
+        run.move("backward arriving", (*grads, *tensors))
+        run.move("backward leaving", found)
         run.weights(tensors, wiring.backward)
         run.call(self.code.backward)
-        return [self._gradient(run, i) if need else None for i, need in enumerate(needed)]
-
-    def _gradient(self, run: Run, i: int) -> Tensor | None:
-        array, order = self.code.wiring.gradient(i, self.call.reset is not None), self.frame.order
-        if array is None:
-            return None
-        if array.startswith("d weight "):
-            return run.arenas[-1].view(array, *self.frame.views[array]).data  # with a version of its own
-        if array.startswith("d input "):
-            return order.outward(run.over_time(array))
-        v = run.view(array)
-        return order.batch_out(v if self.code.code.arrays[array].axes else v[:, 0])
+        return found
 
 
-def again(code: Compiled, call: Call, tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor | None]:
+def again(
+    code: Compiled, call: Call, tensors: Sequence[Tensor], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
     """Gradients that can be differentiated again: through the reference."""
     operands = code.operands
     own = list(tensors[: len(operands.names)])
@@ -116,7 +91,7 @@ def again(code: Compiled, call: Call, tensors: Sequence[Tensor], grads: Sequence
         names = tuple(k.removeprefix(SERIES) for k in code.wiring.extra)
         scan = Reference(call.graph).run(replace(call, outputs=names, record=()))
     outs = [scan.output, *scan.state.values(), *scan.outputs.values()]
-    pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if o.requires_grad]
+    pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if o.requires_grad and g is not None]
     wanted = [t for t in own if t.requires_grad]
     found = iter(
         torch.autograd.grad(

@@ -13,11 +13,12 @@ from rekur.graph import Graph, parse
 from rekur.run.cpu import program
 from rekur.run.cpu.arena import Arena, empty, zeros
 from rekur.run.cpu.builder import Module
-from rekur.run.cpu.frame import BARRIER, Frame
+from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.library import shared
 from rekur.run.cpu.memory import Code
+from rekur.run.cpu.moves import FIELDS
 from rekur.run.cpu.operands import Operands, Source, Wiring
-from rekur.run.cpu.order import Order
+from rekur.run.cpu.order import Form, Order
 from rekur.run.cpu.parts import graphs, hoisted_kept, take_apart
 from rekur.run.cpu.target import Target, host, library
 from rekur.run.cpu.team import enter
@@ -60,21 +61,19 @@ class Compiled:
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
-        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("forward", "serve", "lead"))
+        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("call", "serve", "lead"))
         if training:
             self.way_back = library(str(self.code.back), target)
-            self.backward = self.way_back.address("backward")
+            self.backward = self.way_back.address("call")
         self._frames: dict[tuple[object, ...], Frame] = {}
 
-    def frame(self, sizes: Mapping[str, int], order: Order, threads: int) -> Frame:
+    def frame(self, sizes: Mapping[str, int], form: Form, threads: int) -> Frame:
         """The shapes of a call; the same for calls that are alike."""
-        if not order.lasting:
-            return Frame(self.code, self.target, sizes, order, threads)
-        key = (*sizes.items(), order, threads)
+        key = (*sizes.items(), form, threads)
         if key not in self._frames:
             if len(self._frames) >= FRAMES:
                 self._frames.clear()
-            self._frames[key] = Frame(self.code, self.target, sizes, order, threads)
+            self._frames[key] = Frame(self.code, self.wiring, self.target, sizes, form, threads)
         return self._frames[key]
 
 
@@ -84,71 +83,74 @@ class Run:
     :param arenas: the pieces of memory that the frame describes.
     """
 
-    def __init__(self, frame: Frame, *arenas: Arena) -> None:
+    def __init__(self, frame: Frame, order: Order, *arenas: Arena) -> None:
         self.frame, self.arenas = frame, arenas
         self.record: NDArray[np.int64] = frame.record.copy()
-        self.address: int = self.record.ctypes.data
+        self.address: int = self.record.__array_interface__["data"][0]
+        frame.enter(self.record, self.address, order)
         for arena in arenas:
             arena.enter(self.record)
-        fields = frame.code.record.fields
-        if "array barrier" in fields:
-            self.record[fields["array barrier"]] = self.address + 8 * (len(fields) + BARRIER)
         self._held: list[Tensor] = []
 
     @classmethod
-    def forth(cls, frame: Frame) -> Run:
+    def forth(cls, frame: Frame, order: Order) -> Run:
         """To run `forward`; the first arena is what the way back needs."""
-        return cls(frame, *(Arena(layout, empty(layout.total)) for layout in (frame.kept, frame.forth)))
+        return cls(frame, order, *(Arena(layout, empty(layout.total)) for layout in (frame.kept, frame.forth)))
 
     @classmethod
-    def back(cls, frame: Frame, kept: Tensor) -> Run:
+    def back(cls, frame: Frame, order: Order, kept: Tensor) -> Run:
         """To run `backward` on what `forward` has left."""
-        cleared = zeros(frame.cleared.total)
-        back, weights = (Arena(layout, empty(layout.total)) for layout in (frame.back, frame.weights))
-        return cls(frame, Arena(frame.kept, kept), Arena(frame.cleared, cleared), back, weights)
+        cleared = Arena(frame.cleared, zeros(frame.cleared.total))
+        return cls(frame, order, Arena(frame.kept, kept), cleared, Arena(frame.back, empty(frame.back.total)))
 
     def view(self, array: str) -> Tensor:
         """An array as `(rows, *axes)`; a scalar has a place in every lane of a vector."""
-        return self.arenas[self.frame.lives[array]].view(array, *self.frame.views[array])
-
-    def after(self, array: str) -> Tensor:
-        """A state after each step as `(T, B, *axes)`."""
-        (_, *sizes), stride = self.frame.times[array]
-        arena = self.arenas[self.frame.lives[array]]
-        return arena.view(array, (self.frame.order.steps, *sizes), stride, stride[0])
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.view(array))
 
     def over_time(self, array: str) -> Tensor:
         """An array as `(T, B, *axes)`, of a scalar one place."""
-        return self.arenas[self.frame.lives[array]].view(array, *self.frame.times[array])
-
-    def spread(self, array: str) -> Tensor:
-        """An array as `(T, B, *axes)`, a scalar with all its places."""
-        return self.arenas[self.frame.lives[array]].view(array, *self.frame.spread[array])
+        return self.arenas[self.frame.lives[array]].view(array, *self.frame.over_time(array))
 
     def weights(self, tensors: Sequence[Tensor] | Mapping[int, Tensor], sources: Sequence[Source]) -> None:
         """Point at the weights that the code lays out."""
-        for i, field, stride in sources:
+        found = []
+        for i, _, stride in sources:
             w = tensors[i]
-            if not w.is_contiguous() and (stride is None or w.stride(1) != 1):
-                w = w.detach().contiguous()
-            self.point(field, w)
-            if stride is not None:
-                self.record[stride] = w.stride(0)
+            if not w.is_contiguous():
+                if stride is not None and w.stride(1) == 1:
+                    self.record[stride] = w.stride(0)
+                else:
+                    w = w.detach().contiguous()
+            found.append(w)
+        self.point([field for _, field, _ in sources], found)
 
-    def point(self, field: int, v: Tensor) -> None:
-        """Have a field of the record point at a tensor, which then lives as long as this run."""
-        self.record[field] = v.data_ptr()
-        self._held.append(v)
+    def move(self, way: str, tensors: Sequence[Tensor | None]) -> None:
+        """Have moves begin, or end, at tensors."""
+        fields, found = [], []
+        for field, i, lead, unit in self.frame.moved[way]:
+            v = tensors[i]
+            if v is not None:
+                fields.append(field)
+                found.append(v if v.is_contiguous() else self._strided(v, field, lead, unit))
+        self.point(fields, found)
+
+    def _strided(self, v: Tensor, field: int, lead: int, unit: int) -> Tensor:
+        """`v`, the rows of which may lie apart; a copy where their values do, or where there are more axes of rows.
+
+        :param lead: the axes of rows, 0 where there are more than a move knows.
+        """
+        v = v.resolve_neg()
+        if not lead or not v[(0,) * lead].is_contiguous():
+            return v.contiguous()
+        for name, stride in zip(("group", "row"), v.stride()[:lead], strict=False):
+            self.record[field + FIELDS.index(name)] = unit * stride
+        return v
+
+    def point(self, fields: Sequence[int], tensors: Sequence[Tensor]) -> None:
+        """Have fields of the record point at tensors, which then live as long as this run."""
+        self.record[fields] = [v.data_ptr() for v in tensors]
+        self._held += tensors
 
     def call(self, function: int) -> None:
         """Enter the code at an address, all threads together."""
         enter(self.frame.threads, function, self.address)
-
-
-def put(view: Tensor, values: Tensor, rows: Tensor | slice = slice(None)) -> None:
-    """Fill rows of an array; a scalar goes to every lane of a vector."""
-    values = values if values.dim() == view.dim() else values[..., None]
-    if isinstance(rows, slice):
-        view.copy_(values)
-    else:
-        view[rows] = values

@@ -9,6 +9,7 @@ import llvmlite.binding as llvm
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.external import SIGNATURES, symbol
 from rekur.run.cpu.layout import pad, transpose
+from rekur.run.cpu.moves import arrive, depart
 from rekur.run.cpu.outer import column_sum, gradient, gradient_tile, scatter
 from rekur.run.cpu.product import pack, pack_transposed, product, product_tile
 from rekur.run.cpu.target import Library, Target
@@ -24,8 +25,8 @@ def shared_module(target: Target) -> Module:
         gradient_tile(m, rows, tile.vectors)
     for make in (product, gradient, pack, pack_transposed, column_sum, scatter):
         make(m, tile)
-    pad(m)
-    transpose(m)
+    for one in (pad, transpose, arrive, depart):
+        one(m)
     return m
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from rekur.graph import Graph
 from rekur.run.call import Call
 from rekur.run.cpu.memory import Code
+from rekur.run.cpu.moves import Move
 from rekur.run.cpu.record import Laid
 
 
@@ -59,30 +60,44 @@ Source = tuple[int, int, int | None]
 
 
 class Wiring:
-    """Which array of the code each operand goes into, and which holds its gradient."""
+    """Which array of the code each operand goes into, which become the results, and which hold gradients."""
 
     def __init__(self, code: Code, operands: Operands) -> None:
-        def arrays(kind: str, *groups: str) -> list[tuple[str, int]]:
-            named = [(a, a.removeprefix(f"{kind} ")) for a in code.arrays if a.startswith(f"{kind} ")]
-            keys = [(a, next((key for g in groups if (key := (g, n)) in operands.places), None)) for a, n in named]
-            return [(a, operands.places[key]) for a, key in keys if key is not None]
-
-        self.series = arrays("input", "inputs")
-        self.rows = arrays("constant", "outside", "constants")
-        self.states = arrays("state", "state")
-        self.initial = arrays("initial", "initial")
+        self.states = dict(operands.groups)["state"]
+        self.extra = [a.removeprefix("output ") for a in code.arrays if a.startswith("output ")]
+        """The extra outputs"""
         self.pools = [a for a, place in code.arrays.items() if place.rows == "pool" and a.startswith("state ")]
         self.forward, self.backward = (
             [self._source(code, one, operands.find("params", one.weight)) for one in laid]
             for laid in (code.forward, code.backward)
         )
-        indices = dict.fromkeys((c.indices, c.symbols) for c in code.columns.values())
-        self.symbols = [(code.record.array(a), operands.places["inputs", k]) for a, k in indices]
-        """Symbols: the field that points at them, and which operand they are"""
-        self.extra = [a.removeprefix("output ") for a in code.arrays if a.startswith("output ")]
-        """The extra outputs"""
         self.gradients = [self._gradient(code, *key) for key in operands.places]
         """Of each operand: the array of its gradient, None where there is none"""
+        places = operands.places
+        series = [Move(places["inputs", k], f"input {k}", "places") for k in dict(operands.groups)["inputs"]]
+        symbols = dict.fromkeys((c.indices, c.symbols) for c in code.columns.values())
+        self.symbols = [Move(places["inputs", k], a, "places") for a, k in symbols]
+        """Symbols: arrays of integers"""
+        rows = [
+            Move(i, f"constant {k}", "rows") for (kind, k), i in places.items() if kind in ("outside", "constants")
+        ]
+        before = [Move(places["state", k], f"state {k}", "rows") for k in self.states]
+        initial = [Move(places["initial", k], f"initial {k}", "rows") for k in self.states]
+        there = [m for m in (*series, *rows, *before, *initial) if m.array in code.arrays]
+        finals = [Move(i, f"state {k}", "finals") for i, k in enumerate(self.states, 1)]
+        extra = [Move(i, f"output {k}", "places") for i, k in enumerate(self.extra, 1 + len(finals))]
+        results = [Move(0, f"state {self.states[0]}", "places", later=True), *finals, *extra]
+        arriving = [Move(0, "d y", "places"), *(m._replace(array=f"d {m.array}", table="ends") for m in finals)]
+        arriving += [m._replace(array=f"d {m.array}") for m in extra]
+        again = [m._replace(tensor=m.tensor + len(results)) for m in self.symbols]
+        found = [(i, a) for i, a in enumerate(self.gradients) if a is not None and not a.startswith("d weight ")]
+        self.moves = {
+            "forward arriving": [*there, *self.symbols],
+            "forward leaving": results,
+            "backward arriving": [*(m for m in arriving if m.array in code.arrays), *again],
+            "backward leaving": [Move(i, a, "places" if a.startswith("d input ") else "rows") for i, a in found],
+        }
+        """Of operands; of results; of gradients in results, and operands; of gradients in operands"""
 
     def gradient(self, i: int, resets: bool) -> str | None:
         """The array with the gradient in an operand; in an initial state there is one only if something resets."""

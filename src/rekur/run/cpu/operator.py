@@ -25,10 +25,11 @@ class _Operator(torch.autograd.Function):
         outputs, kept = job.forward(tensors)
         ctx.job = job
         ctx.save_for_backward(*tensors, kept)
+        ctx.set_materialize_grads(False)
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         job: Job = ctx.job
         *tensors, kept = ctx.saved_tensors
         if torch.is_grad_enabled():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Table = NDArray[Any]
 Segment = tuple[int, int, int, int, int]
 """(m, b, sm, sb, count) of rows that are done together, as blocks are given them"""
 SHARED_ROWS = 16  # fewer than this are done by all threads together
@@ -17,202 +21,172 @@ SEGMENT = 96  # rows of the hoisted part that are done together
 CHUNK = 256  # rows of the way back whose gradients are kept at a time: what a tile sums over stays in the first cache
 
 
-class Order(ABC):
-    """What code asks about time: which rows are live, what is hoisted together, and public arrays in inner order."""
+TABLES = ("active", "chunk segments", "edges", "reset", "segment ", "sites", "source ")
+"""How the names of tables begin that code reads itself, and of no other array"""
 
-    active: Tensor
-    """`(T,)`: the live rows of each step are the first so many"""
+
+class Form(NamedTuple):
+    """What shapes, and the memory of a call, depend on; the same for calls whose tables differ."""
+
+    lead: tuple[int, ...]
+    """The batch and, where there is one, the lattice"""
+    steps: int
+    segment_rows: int
+    """The most rows of a segment"""
     follows: bool
     """Whether what a step reads of a state is what the step before has left, always"""
-    finals: Tensor | slice
-    """The rows of a state's gradient that the gradient in its last value comes in by"""
+    resets: bool
+    shared: int
+    """The threads that are too many to go round: then all share each row"""
 
-    def __init__(self, lead: tuple[int, ...], steps: int, reverse: bool) -> None:
-        self.lead, self.steps, self.reverse = lead, steps, reverse
-        self.batch = math.prod(lead)
-        self.lasting = False  # whether it is kept for calls that are alike
-        self.chunk = max(1, min(steps, CHUNK // self.batch))
-        self.chunks = -(-steps // self.chunk)
+    @property
+    def batch(self) -> int:
+        """Rows, with those of a lattice."""
+        return math.prod(self.lead)
+
+    @property
+    def chunk(self) -> int:
+        """Steps whose gradients are kept at a time."""
+        return max(1, min(self.steps, CHUNK // self.batch))
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """The steps of each chunk; the last one in time comes first."""
-        ends = [self.steps - c * self.chunk for c in range(self.chunks)]
+        ends = range(self.steps, 0, -self.chunk)
         return [(max(0, t1 - self.chunk), t1) for t1 in ends]
-
-    def tabulate(self, chunks: Sequence[Sequence[Segment]]) -> None:
-        """Keep the segments of the hoisted part, chunk by chunk, where code reads them."""
-        self.segment_rows = max((s[-1] for found in chunks for s in found), default=0)
-        table = torch.tensor([s for found in chunks for s in found], dtype=torch.int64, device="cpu")
-        table = table.reshape(-1, 5).T.contiguous()
-        ends = torch.tensor([0, *map(len, chunks)], dtype=torch.int64, device="cpu").cumsum(0)
-        self.segments = {f"segment {k}": table[i] for i, k in enumerate(("m", "b", "sm", "sb", "count"))}
-        self.segments["chunk segments"] = ends
-
-    def tables(self) -> dict[str, Tensor | None]:
-        """Array of integers -> what code reads there."""
-        return {"active": self.active, **self.segments}
 
     def divided(self, threads: int) -> bool:
         """Whether all threads share each row, because there are too few to go round."""
-        return threads > 1 and self.batch < SHARED_ROWS
-
-    @abstractmethod
-    def inward(self, v: Tensor) -> Tensor:
-        """`(B, T, *lattice, …)` -> `(T, rows, …)`"""
-
-    @abstractmethod
-    def outward(self, v: Tensor) -> Tensor:
-        """`(T, rows, …)` -> `(B, T, *lattice, …)`, zero where a row is not live; a copy."""
-
-    @abstractmethod
-    def batch_in(self, v: Tensor) -> Tensor:
-        """`(B, *lattice, …)` -> the rows in inner order."""
-
-    @abstractmethod
-    def batch_out(self, v: Tensor) -> Tensor:
-        """The rows of `batch_in` where they were; a copy."""
-
-    @abstractmethod
-    def last(self, v: Tensor) -> Tensor:
-        """`(T + 1, rows, …)` -> `(B, *lattice, …)`: what each row holds after its last step."""
+        return threads >= self.shared
 
 
-class Sequences(Order):
-    """Rows that know nothing of each other: sequences of the batch, or of a lattice's sites.
+class Order(NamedTuple):
+    """What code asks about time, as tables of integers.
+
+    ``active`` (T): the live rows of each step are the first so many. ``segment …``, ``chunk segments``: what is
+    hoisted together. And where the values of a call are: ``places`` (B, T, *lattice) has the row of arrays over time,
+    -1 where none is live; ``rows`` (B, *lattice) that of arrays over the batch; ``finals`` that in a state's array
+    after the last step of each, ``ends`` where the gradient in this value comes in.
+    """
+
+    form: Form
+    tables: Mapping[str, Table]
+    addresses: Mapping[str, int]
+
+    @classmethod
+    def of(cls, form: Form, tables: Mapping[str, Table]) -> Order:
+        """With tables as code reads them, and their addresses."""
+        tables = {k: np.ascontiguousarray(v) for k, v in tables.items()}
+        return cls(form, tables, {"reset": 0} | {k: v.__array_interface__["data"][0] for k, v in tables.items()})
+
+
+def segment_tables(chunks: Sequence[Sequence[Segment]]) -> dict[str, Table]:
+    """The segments of the hoisted part, chunk by chunk, as code reads them."""
+    table = np.array([s for found in chunks for s in found], dtype=np.int64).reshape(-1, 5).T.copy()
+    names = (f"segment {k}" for k in ("m", "b", "sm", "sb", "count"))
+    ends = np.array([0, *map(len, chunks)], dtype=np.int64).cumsum()
+    return {**dict(zip(names, table, strict=True)), "chunk segments": ends}
+
+
+class _Cut(NamedTuple):
+    """The hoisted part of rows of which as many are live as it turns out: a segment of nothing costs little.
+
+    A segment goes on, over the times of a row or the rows of a step, until it is full or no more are live.
+    """
+
+    tables: Mapping[str, Table]
+    whose: Ints
+    """Of each segment: the row, or the step"""
+    start: Ints
+    stop: Ints
+
+    def counts(self, live: Ints) -> Ints:
+        """Of each segment, where so many times of each row, or rows of each step, are live."""
+        return np.maximum(np.minimum(self.stop, live[self.whose]) - self.start, 0)
+
+
+@lru_cache(maxsize=64)
+def _cut(form: Form, by_row: bool, most: int) -> _Cut:
+    """By row, a segment is some times of one row; else some rows of one step."""
+    n = form.batch
+    chunks: list[list[Segment]] = []
+    limits = []
+    for t0, t1 in form.spans:
+        if by_row:
+            one = [(b, t, min(t1, t + most)) for b in range(n) for t in range(t0, t1, most)]
+            chunks.append([(t * n + b, b, n, 0, 0) for b, t, _ in one])
+        else:
+            one = [(t, b, min(n, b + most)) for t in range(t0, t1) for b in range(0, n, most)]
+            chunks.append([(t * n + b, b, 1, 1, 0) for t, b, _ in one])
+        limits += one
+    whose, start, stop = np.array(limits, dtype=np.int64).T.copy()
+    return _Cut(segment_tables(chunks), whose, start, stop)
+
+
+def _form(lead: tuple[int, ...], steps: int, most: int, resets: bool) -> Form:
+    batch = math.prod(lead)
+    few = 2 if batch < SHARED_ROWS else 1 << 62
+    return Form(lead, steps, min(most, steps * batch), not resets, resets, few)
+
+
+def sequences(
+    lead: tuple[int, ...],
+    steps: int,
+    lengths: Tensor | None,
+    live: Tensor | None,
+    reverse: bool,
+    reset: Tensor | None,
+    by_row: bool,
+) -> Order:
+    """The order of rows that know nothing of each other: sequences of the batch, or of a lattice's sites.
 
     They are sorted by how many live steps they have, so the live ones of a step are the first. Each begins with
     its first live step and has no gaps, for a step that is not live changes nothing; a reversed layer begins with
     the last.
+
+    :param lengths: `(B,)`, or `live` `(B, T, *lattice)`, a mask that may have gaps; all is live without either.
+    :param by_row: whether a segment of the hoisted part must be of one row.
     """
-
-    def __init__(
-        self,
-        lead: tuple[int, ...],
-        steps: int,
-        lengths: Tensor | None,
-        live: Tensor | None,
-        reverse: bool,
-        reset: Tensor | None,
-        by_row: bool,
-    ) -> None:
-        super().__init__(lead, steps, reverse)
-        self.finals, self.follows = slice(None), reset is None
-        self.rows: Tensor | None = None
-        self.times: Tensor | None = None
-        """`(rows, T)`: the time of each step of work; None where that is as it is, or is turned round"""
-        if lengths is None and live is None:
-            self.active = torch.full((steps,), self.batch, dtype=torch.int64, device="cpu")
-        else:
-            self._sort(lengths, live)
-        self.reset = None if reset is None else self._inner_reset(reset)
-        self._cut(by_row or self.rows is not None, steps if by_row else SEGMENT)
-
-    def _sort(self, lengths: Tensor | None, live: Tensor | None) -> None:
-        """From lengths `(B,)`, or from a mask that may have gaps."""
-        if lengths is not None:
-            counts = lengths.repeat_interleave(self.batch // self.lead[0])
-        else:
-            assert live is not None
-            live = self._by_row(live)
-            counts = live.sum(1)
-        self.sorted, self.rows = counts.sort(descending=True, stable=True)
-        t = torch.arange(self.steps, device="cpu")
-        self.active = (self.sorted[None] > t[:, None]).sum(1)
-        if self.reverse:
-            mirrored = self.sorted[:, None] - 1 - t
-            self.times = torch.where(mirrored >= 0, mirrored, t)
-        if lengths is None and live is not None:
-            met = (~live[self.rows]).to(torch.uint8).argsort(dim=1, stable=True)  # the live ones, then the others
-            self.times = met if self.times is None else met.gather(1, self.times)
-
-    # ---- between the two orders
-
-    def inward(self, v: Tensor) -> Tensor:
-        """Sort rows, and the steps of each."""
-        v = self._by_row(v)
-        if self.rows is None:
-            v = v.flip(1) if self.reverse else v
-        else:
-            v = v[self.rows] if self.times is None else v[self.rows[:, None], self.times]
-        return v.transpose(0, 1)
-
-    def outward(self, v: Tensor) -> Tensor:
-        """Put rows and steps where they were."""
-        v = v.transpose(0, 1)
-        if self.rows is None:  # never the memory that is kept
-            out = v.flip(1).contiguous() if self.reverse else v.clone(memory_format=torch.contiguous_format)
-        else:
-            live = torch.arange(self.steps, device="cpu") < self.sorted[:, None]
-            v = torch.where(live.reshape(*live.shape, *[1] * (v.dim() - 2)), v, 0.0)
-            out = torch.empty_like(v)
-            if self.times is None:
-                out.index_copy_(0, self.rows, v)
-            else:
-                out[self.rows[:, None], self.times] = v
-        if len(self.lead) == 1:
-            return out
-        return out.reshape(*self.lead, *out.shape[1:]).movedim(2, 1).contiguous()
-
-    def batch_in(self, v: Tensor) -> Tensor:
-        """Sort rows."""
-        v = v if len(self.lead) == 1 else v.flatten(0, 1)
-        return v if self.rows is None else v[self.rows]
-
-    def batch_out(self, v: Tensor) -> Tensor:
-        """Put rows where they were."""
-        contiguous = torch.contiguous_format
-        if self.rows is None:
-            v = v.clone(memory_format=contiguous)
-        else:
-            v = torch.empty_like(v, memory_format=contiguous).index_copy_(0, self.rows, v)
-        return v if len(self.lead) == 1 else v.reshape(*self.lead, *v.shape[1:])
-
-    def last(self, v: Tensor) -> Tensor:
-        """After as many steps as a row has."""
-        if self.rows is None:
-            return self.batch_out(v.select(0, -1))
-        return self.batch_out(v[self.sorted, torch.arange(self.batch, device="cpu")])
-
-    def _by_row(self, v: Tensor) -> Tensor:
-        """`(B, T, *lattice, …)` -> `(rows, T, …)`"""
-        return v if len(self.lead) == 1 else v.movedim(2, 1).flatten(0, 1)
-
-    def _inner_reset(self, reset: Tensor) -> Tensor:
-        """Boundaries before a step, in the order of work."""
-        inner = self.inward(reset)
-        if self.reverse:  # the boundary before a step in time is met on the way from that step to the next one
-            inner = torch.cat([torch.zeros_like(inner[:1]), inner[:-1]])
-        return inner.to(torch.uint8).contiguous()
-
-    # ---- the hoisted part, in segments
-
-    def _cut(self, by_row: bool, most: int) -> None:
-        lengths = [self.steps] * self.batch if self.rows is None else self.sorted.tolist()
-        chunks: list[list[Segment]] = []
-        for t0, t1 in self.spans:
-            found: list[Segment] = []
-            if by_row:
-                for b in range(self.batch):
-                    stop = min(t1, lengths[b])
-                    starts = range(t0, stop, most)
-                    found += [(t * self.batch + b, b, self.batch, 0, min(most, stop - t)) for t in starts]
-            else:
-                end = t1 * self.batch
-                found += [(m, 0, 1, 0, min(SEGMENT, end - m)) for m in range(t0 * self.batch, end, SEGMENT)]
-            chunks.append(found)
-        self.tabulate(chunks)
-
-    def tables(self) -> dict[str, Tensor | None]:
-        """With the flags of resets."""
-        return {**super().tables(), "reset": self.reset}
+    batch, t = math.prod(lead), np.arange(steps)
+    if lengths is not None:
+        counts = np.repeat(lengths.numpy(), batch // lead[0])
+        alive, before = t < counts[:, None], t
+    elif live is not None:
+        alive = _by_row(live.numpy(), lead)
+        counts, before = alive.sum(1), alive.cumsum(1) - 1
+    else:
+        counts, alive, before = np.full(batch, steps), np.ones((1, steps), dtype=bool), t
+    order = np.argsort(-counts, kind="stable")
+    inner = np.empty_like(order)
+    inner[order] = np.arange(batch)
+    rank = counts[:, None] - 1 - before if reverse else before
+    places = np.where(alive, rank * batch + inner[:, None], -1)
+    active = batch - counts[order[::-1]].searchsorted(t, side="right")
+    tables: dict[str, Table] = {
+        "active": active, "places": _in_time(places, lead), "rows": inner, "ends": inner,
+        "finals": counts * batch + inner,
+    }  # fmt: skip
+    if reset is not None:
+        tables["reset"] = _resets(places, _by_row(reset.numpy(), lead), reverse)
+    ragged = lengths is not None or live is not None
+    if by_row or ragged:
+        most = steps if by_row else SEGMENT
+        by_row = by_row or batch < SHARED_ROWS
+        form = _form(lead, steps, most, reset is not None)
+        cut = _cut(form, by_row, most)
+        tables |= {**cut.tables, "segment count": cut.counts(counts[order] if by_row else active)}
+    else:
+        form = _form(lead, steps, SEGMENT, reset is not None)
+        spans = [(t0 * batch, t1 * batch) for t0, t1 in form.spans]
+        tables |= segment_tables(
+            [[(m, 0, 1, 0, min(SEGMENT, end - m)) for m in range(start, end, SEGMENT)] for start, end in spans]
+        )
+    return Order.of(form, tables)
 
 
 @lru_cache(maxsize=64)
 def _whole(lead: tuple[int, ...], steps: int, reverse: bool, by_row: bool) -> Order:
-    order = Sequences(lead, steps, None, None, reverse, None, by_row)
-    order.lasting = True
-    return order
+    return sequences(lead, steps, None, None, reverse, None, by_row)
 
 
 def order_of(
@@ -224,7 +198,28 @@ def order_of(
     reset: Tensor | None,
     by_row: bool,
 ) -> Order:
-    """The order of a call; where nothing depends on values, the same as before."""
-    if live is None and reset is None:
+    """`sequences`; where nothing depends on values, the same as before."""
+    if lengths is None and live is None and reset is None:
         return _whole(lead, steps, reverse, by_row)
-    return Sequences(lead, steps, lengths, live, reverse, reset, by_row)
+    return sequences(lead, steps, lengths, live, reverse, reset, by_row)
+
+
+def _by_row(v: Flags, lead: tuple[int, ...]) -> Flags:
+    """`(B, T, *lattice)` -> `(rows, T)`"""
+    return np.moveaxis(v, 1, -1).reshape(math.prod(lead), -1)
+
+
+def _in_time(v: Ints, lead: tuple[int, ...]) -> Ints:
+    """`(rows, T)` -> `(B, T, *lattice)`"""
+    return np.moveaxis(v.reshape(*lead, -1), -1, 1)
+
+
+def _resets(places: Ints, reset: Flags, reverse: bool) -> Table:
+    """`(T, rows)` in the order of work: 1 at a boundary before a step."""
+    met = np.zeros(places.size, dtype=np.uint8)
+    there = places >= 0
+    met[places[there]] = reset[there]
+    if reverse:  # the boundary before a step in time is met on the way from that step to the next one
+        rows = len(places)
+        met[rows:], met[:rows] = met[:-rows].copy(), 0
+    return met

@@ -89,13 +89,6 @@ def run(code: Compiled, call: Call, text: str, extra: Sequence[str], tensors: Se
     return found[: 1 + len(call.state) + len(code.wiring.extra)]
 
 
-def _alone(v: Tensor) -> Tensor:
-    """`v` in memory of its own: what an operator gives is part of nothing else, and laid out as was foretold."""
-    if v.is_contiguous() and v.untyped_storage().nbytes() == v.nbytes:
-        return v
-    return v.clone(memory_format=torch.contiguous_format)
-
-
 def _shapes(one: How, tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
     """Of the output, the final states and the extra outputs."""
     sizes = _sizes(one.graph, one.code, tensors)
@@ -122,7 +115,7 @@ def scan(tensors: Sequence[Tensor], *how: Any) -> list[Tensor]:
     """(output, final states, extra outputs), and in training what the way back needs."""
     one = How(*how)
     outputs, kept = Job.of(one.code, one.with_values(tensors)).forward(tensors)
-    return [*map(_alone, outputs), *([kept] if one.training else [])]
+    return [*outputs, *([kept] if one.training else [])]
 
 
 @scan.register_fake
@@ -151,7 +144,7 @@ def scan_backward(
     """The gradients in the operands in which one is needed and can be."""
     one = How(*how)
     found = Job.of(one.code, one.with_values(tensors)).backward(tensors, kept, grads, _wanted(one, needed))
-    return [_alone(g) for g in found if g is not None]
+    return [g for g in found if g is not None]
 
 
 @scan_backward.register_fake

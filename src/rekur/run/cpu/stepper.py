@@ -43,7 +43,7 @@ class Stepper:
             raise BackendError("it computes with its weights alone")
         order = order_of((rows,), 1, None, None, False, None, code.constants_in_time)
         threads = torch.get_num_threads() if sum(p.numel() for p in params.values()) >= _WORTH else 1
-        self._run = run = Run.forth(code.frame(sizes, order, threads))
+        self._run = run = Run.forth(code.frame(sizes, order.form, threads), order)
         for arena in run.arenas:
             arena.memory.zero_()
         run.weights(
@@ -57,10 +57,10 @@ class Stepper:
         self._x = {k: run.over_time(a)[0] for k, a in inputs.items() if a in code.code.arrays}
         axes = {a.name: a.axes for a in graph.of("input")}
         self._symbols: dict[str, tuple[Tensor, int]] = {}
-        for field, i in code.wiring.symbols:
-            _, name = code.operands.names[i]
+        for move in code.wiring.symbols:
+            field, (_, name) = fields[f"array {move.array}"], code.operands.names[move.tensor]
             view = torch.zeros(rows, dtype=torch.int64, device="cpu")
-            run.point(field, view)
+            run.point([field], [view])
             self._symbols[name.removeprefix(SYMBOLS)] = view, sizes[axes[name][0]]
         self._before, self._after = ({k: run.over_time(f"state {k}")[i] for k in self._states} for i in (0, 1))
         self._process, self._alone = os.getpid(), threading.Lock()

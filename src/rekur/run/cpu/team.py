@@ -86,7 +86,10 @@ def enter(count: int, function: int, record: int) -> None:
     if count > 1 and not _forked and (there := team()) is not None and there.run(count, function, record):
         return
     run = callable_at(function)
-    together(count, lambda tid: run(record, tid))
+    if count == 1:
+        run(record, 0)
+    else:
+        together(count, lambda tid: run(record, tid))
 
 
 @cache
