@@ -201,6 +201,18 @@ def test_what_a_killed_run_left_is_removed_after_a_day(songs, tmp_path):
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_another_process_that_was_quicker_is_let_be(songs, tmp_path):
+    times = []
+
+    def say(line: str) -> None:
+        if line.startswith("unpacking"):
+            times.append(get(songs[0], tmp_path, siblings=songs).stat().st_ctime_ns)
+
+    path = get(songs[0], tmp_path, say=say, siblings=songs)
+    assert times == [path.stat().st_ctime_ns]
+    assert [p.name for p in (tmp_path / "data").iterdir()] == [songs[0].package.folder]
+
+
 def test_the_catalogue_is_sound():
     assert len(DATASETS) >= 20
     for name, known in DATASETS.items():

@@ -117,11 +117,9 @@ def get(
                 )
             say("unpacking …")
             _unpack(archive, together(package) if siblings is None else siblings, here / "whole")
-            shutil.rmtree(home, ignore_errors=True)
-            try:
+            if not home.is_dir() or _damage(home):  # another process may have put it there meanwhile
+                shutil.rmtree(home, ignore_errors=True)
                 (here / "whole").rename(home)
-            except OSError:  # another process has put it there meanwhile
-                find(dataset, cache)
     except OSError as error:
         raise DataError(f"cannot keep the data set in {str(root)!r}: {error.strerror or error}") from None
     return find(dataset, cache)
