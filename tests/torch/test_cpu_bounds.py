@@ -19,9 +19,9 @@ from torch import Tensor
 from rekur.cells import find
 from rekur.run.cpu import arena, kernel
 from rekur.run.cpu.arena import Arena, Layout
-from rekur.run.cpu.pages import Pages
 from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.kernel import Compiled
+from rekur.run.cpu.pages import Pages
 from rekur.run.cpu.target import AVX2, Target, host
 from tests.compare import Named
 from tests.torch.cpu_cases import Case, compile_for, results, same

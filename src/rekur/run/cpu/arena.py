@@ -74,7 +74,7 @@ class Arena:
 
 
 def empty(size: int) -> Tensor:
-    """Memory for so many floats. Much of it is taken in huge pages, and again: making them can cost more than the work."""
+    """Memory for so many floats. Much of it is huge pages, used again: making them can cost more than the work."""
     return pages.take(size)[0] if _large(size) else torch.empty(size, dtype=torch.float32, device="cpu")
 
 
