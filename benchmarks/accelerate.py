@@ -2,8 +2,8 @@
 
     python benchmarks/accelerate.py [--threads N] [--seconds S] [--json RESULTS]
 
-A tagger (bidirectional LSTM, padded), a speech encoder (three bidirectional GRUs over packed rows, lengths from T/4 to
-T) and a language model (two LSTMs, tied head), none of them written for rekur: those of
+A tagger (bidirectional LSTM, padded), a speech encoder (three bidirectional GRUs over packed rows, lengths from T/4
+to T) and a language model (two LSTMs, tied head), none of them written for rekur: those of
 tests/torch/accelerated_models.py, in sizes that people use. After their first losses have been found equal, whole
 steps of training, optimiser included, are timed in alternating pairs, of the model as it is and of a copy that is
 accelerated.

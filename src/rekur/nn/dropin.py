@@ -100,13 +100,13 @@ class _Layers(DropIn, nn.RNNBase):
 
     def _fits(self, input: Tensor | PackedSequence, states: Sequence[Tensor], none: bool) -> bool:
         """Whether torch takes a call; where it does not, it says itself what is wrong."""
-        if isinstance(input, PackedSequence):
-            x, dims, rows = input.data, [2], [int(input.batch_sizes[0])]
-        else:
-            x, dims = input, [2, 3]
-            rows = [] if x.dim() == 2 else [x.shape[0 if self.batch_first else 1]]
+        x: Tensor = input.data if isinstance(input, PackedSequence) else input
+        dims = (2,) if isinstance(input, PackedSequence) else (2, 3)
         if x.dim() not in dims or x.shape[-1] != self.input_size or not x.numel():
             return False
+        rows = [x.shape[0 if self.batch_first else 1]] if x.dim() == 3 else []
+        if isinstance(input, PackedSequence):
+            rows = [int(input.batch_sizes[0])]
         sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: 2 if self.mode == "LSTM" else 1]
         chains = self.num_layers * (2 if self.bidirectional else 1)
         return none or [tuple(v.shape) for v in states] == [(chains, *rows, size) for size in sizes]
