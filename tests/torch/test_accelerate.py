@@ -104,6 +104,10 @@ class Own(nn.LSTM):
         return super().forward(*args)
 
 
+class Base(nn.RNNBase):
+    pass
+
+
 @pytest.mark.filterwarnings("ignore")  # of torch.ao and torch.jit
 def test_what_is_left_as_it_is_and_why():
     patched = nn.GRU(3, 4)
@@ -114,17 +118,19 @@ def test_what_is_left_as_it_is_and_why():
             "own": Own(3, 4), "patched": patched, "small": small["q"], "plain": nn.RNN(3, 4),
             "linear": nn.Linear(2, 2), "wide": nn.GRU(3, 4, dtype=torch.float64),
             "script": torch.jit.script(nn.GRU(3, 4)), "cell": nn.LSTMCell(3, 4),
+            "base": Base("GRU", 3, 4),
         }
     )  # fmt: skip
     report = rekur.accelerate(model)
     found = {o.name: (o.replaced, o.runs) for o in report.layers}
-    kept = dict.fromkeys(["own", "patched", "small", "script", "cell"], (False, "itself"))
+    kept = dict.fromkeys(["own", "patched", "small", "script", "cell", "base"], (False, "itself"))
     assert found == kept | {"plain": (True, "rekur"), "wide": (True, "torch")}
     why = {o.name: o.why for o in report.layers}
     assert "subclass of torch.nn.LSTM" in why["own"]
     assert "derive it from rekur.nn.LSTM" in why["own"]
     assert why["patched"] == "its forward was replaced on the object"
     assert why["cell"].startswith("it takes one step at a call")
+    assert "subclass of torch.nn.RNNBase, which rekur does not know" in why["base"]
     assert why["small"] == "it is quantised"
     assert why["script"] == "torch.jit has compiled it"
     assert "torch.float64" in why["wide"]

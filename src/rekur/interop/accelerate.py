@@ -66,8 +66,8 @@ def accelerate(model: nn.Module) -> Acceleration:
     layer computes with rekur's kernels wherever a call is in float32 on the CPU, and with torch's elsewhere.
 
     Left as they are, and said so: cells (LSTMCell and the like), subclasses that are not torch's, layers whose
-    `forward` was replaced on the object, quantised ones, and those that torch.jit has compiled. Undo it before a model
-    is quantised, compiled by torch.jit.script, or saved whole (its `state_dict` is torch's in any case).
+    `forward` was replaced on the object, quantised ones, and those that torch.jit has compiled. Undo it before a
+    model is quantised, compiled by torch.jit.script, or saved whole (its `state_dict` is torch's in any case).
 
     Raises OptionError for what is not a module.
 
@@ -103,13 +103,14 @@ def _kept(module: nn.Module) -> str | None:
         return "torch.jit has compiled it"
     if isinstance(module, _CELLS) and not isinstance(module, DropIn):
         return "it takes one step at a call, which torch's kernels do faster"
-    if not isinstance(module, tuple(_OURS)):
+    if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
         return None
     if "forward" in vars(module):
         return "its forward was replaced on the object"
     if cls not in _OURS and not isinstance(module, DropIn):
-        base = next(c.__name__ for c in cls.__mro__ if c in _OURS)
-        return f"it is a subclass of torch.nn.{base}, which rekur does not know; derive it from rekur.nn.{base}"
+        base = next((c.__name__ for c in cls.__mro__ if c in _OURS), None)
+        out = f"; derive it from rekur.nn.{base}" if base else ""
+        return f"it is a subclass of torch.nn.{base or 'RNNBase'}, which rekur does not know{out}"
     return None
 
 
