@@ -3,11 +3,12 @@
 from rekur.nn.binding import Binding, Part, torch_layer
 from rekur.nn.init import initial_weights
 from rekur.nn.layer import Layer
+from rekur.nn.noise import Noise
 from rekur.nn.plan import Plan, SequenceModel
 from rekur.nn.recurrent import Recurrent
 from rekur.nn.sampling import draw, sample
 
 __all__ = [
-    "Binding", "Layer", "Part", "Plan", "Recurrent", "SequenceModel", "draw", "initial_weights", "sample",
+    "Binding", "Layer", "Noise", "Part", "Plan", "Recurrent", "SequenceModel", "draw", "initial_weights", "sample",
     "torch_layer",
 ]  # fmt: skip
