@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,8 +50,18 @@ def check_names(graphs: Mapping[str, Graph], names: Sequence[str]) -> None:
     known = [*dict.fromkeys(v for values in bare.values() for v in values), *full]
     for name in names:
         if name not in known:
-            cells = " and ".join(dict.fromkeys(graph.name for graph in graphs.values()))
-            raise ShapeError(f"{cells} has no value named {name!r}{suggest(name, known)}")
+            cells = have(graph.name for graph in graphs.values())
+            raise ShapeError(f"{cells} no value named {name!r}{suggest(name, known)}")
+
+
+def have(cells: Iterable[str]) -> str:
+    """Each of the cells once, for a message of what they do not have.
+
+    >>> have(["lstm", "gru", "lstm"])
+    'lstm and gru have'
+    """
+    names = list(dict.fromkeys(cells))
+    return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'}"
 
 
 def asked(names: Sequence[str], prefix: str, graph: Graph) -> list[str]:

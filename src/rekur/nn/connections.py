@@ -11,6 +11,7 @@ from torch import Tensor
 from rekur.cells import load
 from rekur.errors import OptionError, ShapeError, suggest
 from rekur.graph import Cell
+from rekur.nn.calls import have
 from rekur.nn.layer import checked, positive
 
 CONNECTIONS = ("plain", "residual", "dense")
@@ -67,8 +68,8 @@ def axes_of(layers: Sequence[tuple[Cell, int]], sizes: Mapping[str, int]) -> lis
             raise OptionError(f"the size of the axis {name!r} is {own[name]}: leave it out of sizes")
         known = dict.fromkeys(axis for cell, _ in layers for axis in cell.graph.axes)
         if name not in known:
-            cells = " and ".join(dict.fromkeys(cell.name for cell, _ in layers))
-            raise OptionError(f"{cells} has no axis {name!r}{suggest(name, known)}")
+            cells = have(cell.name for cell, _ in layers)
+            raise OptionError(f"{cells} no axis {name!r}{suggest(name, known)}")
     return axes
 
 

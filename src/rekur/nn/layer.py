@@ -186,7 +186,7 @@ class Layer(nn.Module):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The inputs with what noise adds to them, and the constants that it adds."""
         graph = self.cell.graph
-        inputs = {a.name: x for a in graph.of("input")} if isinstance(x, Tensor) else dict(x)
+        inputs: dict[str, Any] = dict(x) if isinstance(x, Mapping) else {a.name: x for a in graph.of("input")}
         for k, v in inputs.items():
             if not isinstance(v, Tensor) or v.dim() < 2:
                 raise ShapeError(f"{graph.name}: the input {k!r} must be a series, a tensor (B, T, …)")
