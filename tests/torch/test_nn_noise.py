@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,15 @@ def test_rows_of_unequal_length_go_on_where_they_were():
         y, alone = of(row, State({**fresh, "noise": key}))
         assert differ({"y": y[0]}, {"y": torch.cat([first[b, :count], again[b]])}) == {}
         assert differ(dict(alone), dict(end.select(torch.tensor([b])))) == {}
+
+
+def test_a_state_on_disk_keeps_its_masks(tmp_path: Path):
+    of = stack("lstm", recurrent_dropout=0.5, zoneout=0.5)
+    _, state = of(X)
+    state.save(tmp_path / "state.safetensors")
+    again = State.load(tmp_path / "state.safetensors")
+    assert torch.equal(of(X, again)[0], of(X, state)[0])
+    assert not torch.equal(of(X, again.reset(torch.ones(3, dtype=torch.bool)))[0], of(X)[0])  # each draws its own
 
 
 def test_a_reset_state_has_new_masks():

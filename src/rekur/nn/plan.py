@@ -65,14 +65,12 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], cells: Mapping[str, Cell]) -> Plan:
-        """What `to_json` gave, with the cells by name; CheckpointError where it is not that.
-
-        What rekur did not know at first may be missing, and is then as it was.
-        """
-        if not isinstance(values, Mapping) or not set(_KINDS) - set(_LATER) <= set(values) <= set(_KINDS):
+        """What `to_json` gave, with the cells by name; CheckpointError where it is not that."""
+        if isinstance(values, Mapping):
+            values = {**_SINCE, **values}
+        if not isinstance(values, Mapping) or set(values) != set(_KINDS):
             raise CheckpointError(f"this is not a plan: it must have {', '.join(_KINDS)}")
-        for name in values:
-            kind = _KINDS[name]
+        for name, kind in _KINDS.items():
             if not isinstance(values[name], kind) or (kind is not bool and isinstance(values[name], bool)):
                 raise CheckpointError(f"this is not a plan: its {name} is {values[name]!r}")
         if values["cell"] not in cells:
@@ -87,10 +85,11 @@ _KINDS: Mapping[str, Any] = {
     "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool,
 }  # fmt: skip
 """Field -> what it is in JSON"""
-_LATER = (
-    "connections", "input_dropout", "recurrent_dropout", "zoneout", "weight_drop", "learn_initial_state",
-)  # fmt: skip
-"""The fields that checkpoints of the first version do not have"""
+_SINCE: Mapping[str, Any] = {
+    "connections": "plain", "input_dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0,
+    "learn_initial_state": False,
+}  # fmt: skip
+"""Fields that the first checkpoints have not, and what they mean there"""
 
 
 class SequenceModel(nn.Module):
