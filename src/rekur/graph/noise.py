@@ -101,7 +101,8 @@ def _zoned(
     for s in states:
         old = _state(graph, s)
         outputs[s] = rule(s, make("state", attr=Leaf(s, old.axes)), graph.outputs[s])
-    return verify(Graph(f"{graph.name}.zoneout", (*graph.arguments, *more), outputs, graph.names))
+    order = tuple(walk([*graph.nodes, *outputs.values()]))
+    return verify(Graph(f"{graph.name}.zoneout", (*graph.arguments, *more), outputs, graph.names, order))
 
 
 def _state(graph: Graph, name: str) -> Argument:

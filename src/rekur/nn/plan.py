@@ -125,8 +125,8 @@ class SequenceModel(nn.Module):
             dense = plan.connections == "dense" and plan.num_layers > 1
             for what in [*["input_dropout"] * bool(plan.input_dropout), *["dense connections"] * dense]:
                 raise OptionError(
-                    f"{what}: the first layer reads symbols, and this is for features; say input_size, the size of an "
-                    "embedding"
+                    f"{what}: the first layer reads symbols, and this is for features; say input_size, the size of "
+                    "an embedding"
                 )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
