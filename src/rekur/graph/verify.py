@@ -16,7 +16,7 @@ MAX_NODES = 20_000
 MAX_RANK = 4
 MAX_OFFSET = 999_999
 MAX_NAME = 64
-RESERVED = ("d.", "hoisted.", "saved.")
+RESERVED = ("d.", "hoisted.", "noise.", "saved.")
 """How the names begin that passes give; an author's does not."""
 
 

@@ -5,11 +5,12 @@ from rekur.nn.dropin import GRU, LSTM, RNN
 from rekur.nn.dropin_cells import GRUCell, LSTMCell, RNNCell
 from rekur.nn.init import initial_weights
 from rekur.nn.layer import Layer
+from rekur.nn.noise import Noise
 from rekur.nn.plan import Plan, SequenceModel
 from rekur.nn.recurrent import Recurrent
 from rekur.nn.sampling import draw, sample
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Binding", "GRUCell", "LSTMCell", "Layer", "Part", "Plan", "RNNCell", "Recurrent",
+    "GRU", "LSTM", "RNN", "Binding", "GRUCell", "LSTMCell", "Layer", "Noise", "Part", "Plan", "RNNCell", "Recurrent",
     "SequenceModel", "draw", "initial_weights", "sample", "torch_layer",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
+from rekur.nn.noise import dropped
 from rekur.nn.recurrent import Recurrent
 from rekur.run import State
 
@@ -41,17 +42,32 @@ class Plan:
     """What the head puts out at every step; None where the model ends with the stack"""
     feedback: bool = False
     """Whether what comes out is the next thing to go in: such a model can be sampled"""
+    connections: str = "plain"
+    """How layers read those below; for this and what follows see `Recurrent`"""
+    input_dropout: float = 0.0
+    """On what each layer reads, the same features at all steps of a sequence"""
+    recurrent_dropout: float = 0.0
+    """On the state as products read it, the same units at all steps of a sequence"""
+    zoneout: float | Mapping[str, float] = 0.0
+    """The share of units that keep their state in a step, for all states or by state"""
+    weight_drop: float = 0.0
+    """On the weights that multiply the state"""
+    learn_initial_state: bool = False
+    """Whether what sequences start from is learnt"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the cell by its name, its text is kept beside."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {
             "cell": self.cell.name,
             "sizes": dict(self.sizes),
+            "zoneout": dict(self.zoneout) if isinstance(self.zoneout, Mapping) else self.zoneout,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], cells: Mapping[str, Cell]) -> Plan:
         """What `to_json` gave, with the cells by name; CheckpointError where it is not that."""
+        if isinstance(values, Mapping):
+            values = {**_SINCE, **values}
         if not isinstance(values, Mapping) or set(values) != set(_KINDS):
             raise CheckpointError(f"this is not a plan: it must have {', '.join(_KINDS)}")
         for name, kind in _KINDS.items():
@@ -65,8 +81,15 @@ class Plan:
 _KINDS: Mapping[str, Any] = {
     "cell": str, "input_size": int, "hidden_size": int, "num_layers": int, "bidirectional": bool,
     "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
+    "connections": str, "input_dropout": int | float, "recurrent_dropout": int | float,
+    "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool,
 }  # fmt: skip
 """Field -> what it is in JSON"""
+_SINCE: Mapping[str, Any] = {
+    "connections": "plain", "input_dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0,
+    "learn_initial_state": False,
+}  # fmt: skip
+"""Fields that the first checkpoints have not, and what they mean there"""
 
 
 class SequenceModel(nn.Module):
@@ -98,6 +121,13 @@ class SequenceModel(nn.Module):
                 "a model with feedback reads its own output: it needs one direction, and as many symbols as outputs; "
                 f"got symbols={plan.symbols}, outputs={plan.outputs}, bidirectional={plan.bidirectional}"
             )
+        if plan.symbols is not None and not plan.input_size:
+            dense = plan.connections == "dense" and plan.num_layers > 1
+            for what in [*["input_dropout"] * bool(plan.input_dropout), *["dense connections"] * dense]:
+                raise OptionError(
+                    f"{what}: the first layer reads symbols, and this is for features; say input_size, the size of "
+                    "an embedding"
+                )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
@@ -106,7 +136,10 @@ class SequenceModel(nn.Module):
             nn.init.normal_(self.embedding.weight, generator=generator)
         self.recurrent = Recurrent(
             plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
-            dropout=plan.dropout, sizes=plan.sizes, backend=backend, generator=generator, **options,
+            connections=plan.connections, dropout=plan.dropout, input_dropout=plan.input_dropout,
+            recurrent_dropout=plan.recurrent_dropout, zoneout=plan.zoneout, weight_drop=plan.weight_drop,
+            learn_initial_state=plan.learn_initial_state, sizes=plan.sizes, backend=backend, generator=generator,
+            **options,
         )  # fmt: skip
         self.head = None
         if plan.outputs is not None:
@@ -126,14 +159,16 @@ class SequenceModel(nn.Module):
         """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
         x = self._read(x)
         if x.is_floating_point():  # symbols are there or not
-            x = nn.functional.dropout(x, self.plan.dropout, self.training)
+            x = dropped(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
         if self.head is not None:
-            y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
+            y = self.head(dropped(y, self.plan.dropout, self.training))
         return y, final
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
+        """One step of a stream, `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out: without dropout on the
+        input and before the head; of what is inside, see `Recurrent.step`.
+        """
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
 

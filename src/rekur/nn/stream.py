@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from rekur.nn.connections import connected
 from rekur.nn.layer import Layer
 from rekur.run import State
 from rekur.run.call import Stepper
@@ -16,8 +17,8 @@ from rekur.run.symbols import symbolic
 class Stream:
     """Steps for each layer, made for the rows and the kind of input that come first, and anew where others come."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
+    def __init__(self, layers: Sequence[Layer], connections: str = "plain") -> None:
+        self._layers, self._connections = layers, connections
         self._steppers: list[Stepper | None] = []
         self._made_for: tuple[int, int, torch.dtype] | None = None
 
@@ -35,15 +36,18 @@ class Stream:
             self._made_for = kind
         after: dict[str, Tensor] = {}
         given = State(state)
-        for i, (layer, stepper) in enumerate(zip(self._layers, self._steppers, strict=True)):
-            before = given.under(str(i))
+
+        def one(depth: int, read: Tensor) -> Tensor:
+            layer, stepper, before = self._layers[depth], self._steppers[depth], given.under(str(depth))
             if stepper is None:
-                y, new, *_ = layer(x[:, None], before)
-                x = y[:, 0]
+                series, new, *_ = layer.evaluated(read[:, None], before)
+                y = series[:, 0]
             else:
-                x, new = stepper({layer.cell.graph.of("input")[0].name: x}, before)
-            after |= {f"{i}.{k}": v for k, v in new.items()}
-        return x, State(after)
+                y, new = stepper({layer.cell.graph.of("input")[0].name: read}, before)
+            after.update({f"{depth}.{k}": v for k, v in new.items()})
+            return y
+
+        return connected(self._connections, x, len(self._layers), one), State(after)
 
     def close(self) -> None:
         """Let go of memory and threads."""

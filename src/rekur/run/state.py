@@ -47,15 +47,21 @@ class State(Mapping[str, Tensor]):
         return State({k: v.detach() for k, v in self.items()})
 
     def to(self, *args: Any, **kwargs: Any) -> State:
-        """`Tensor.to` on each: another device or dtype."""
-        return State({k: v.to(*args, **kwargs) for k, v in self.items()})
+        """`Tensor.to` on each: another device, or dtype; what is whole numbers keeps its dtype."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        return State(
+            {k: v.to(device, dtype if v.is_floating_point() else None, non_blocking) for k, v in self.items()}
+        )
 
     def select(self, rows: Tensor) -> State:
         """The rows of an index or a mask over the batch, as beam search and bucketing need."""
         return State({k: v[rows] for k, v in self.items()})
 
     def reset(self, rows: Tensor, initial: Mapping[str, Tensor] | None = None) -> State:
-        """The state with the rows of a mask `(B,)` set to `initial` (zeros where none is given)."""
+        """The state with the rows of a mask `(B,)` set to `initial`, and to zero what that does not say.
+
+        `Recurrent.initial_state()` says what a layer's sequences start from, where that is not zero.
+        """
         out = {}
         for name in initial or {}:
             if name not in self:
