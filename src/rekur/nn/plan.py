@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
+from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
 from rekur.run import State
 
@@ -21,7 +22,7 @@ class Plan:
     """The wiring of a sequence model, read by drawing, sampling, checkpoints and export.
 
     Symbols go through an embedding or to the first layer themselves, features go in as they are; then a stack of one
-    cell; then a linear head.
+    cell; then, where one answer a sequence is wanted, pooling over its steps; then a linear head.
     """
 
     cell: Cell
@@ -38,9 +39,11 @@ class Plan:
     symbols: int | None = None
     """V, where the input is symbols 0 … V-1"""
     outputs: int | None = None
-    """What the head puts out at every step; None where the model ends with the stack"""
+    """What the head puts out; None where the model ends with the stack"""
     feedback: bool = False
     """Whether what comes out is the next thing to go in: such a model can be sampled"""
+    pooling: Pooling | None = None
+    """How the steps of a sequence become one vector: last, mean or max; None where every step has its output"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the cell by its name, its text is kept beside."""
@@ -52,6 +55,8 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], cells: Mapping[str, Cell]) -> Plan:
         """What `to_json` gave, with the cells by name; CheckpointError where it is not that."""
+        if isinstance(values, Mapping):
+            values = {**_SINCE, **values}
         if not isinstance(values, Mapping) or set(values) != set(_KINDS):
             raise CheckpointError(f"this is not a plan: it must have {', '.join(_KINDS)}")
         for name, kind in _KINDS.items():
@@ -65,8 +70,11 @@ class Plan:
 _KINDS: Mapping[str, Any] = {
     "cell": str, "input_size": int, "hidden_size": int, "num_layers": int, "bidirectional": bool,
     "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
+    "pooling": str | None,
 }  # fmt: skip
 """Field -> what it is in JSON"""
+_SINCE: Mapping[str, Any] = {"pooling": None}
+"""Fields that the first checkpoints have not, and what they mean there"""
 
 
 class SequenceModel(nn.Module):
@@ -98,6 +106,11 @@ class SequenceModel(nn.Module):
                 "a model with feedback reads its own output: it needs one direction, and as many symbols as outputs; "
                 f"got symbols={plan.symbols}, outputs={plan.outputs}, bidirectional={plan.bidirectional}"
             )
+        if plan.pooling is not None and (plan.feedback or plan.pooling not in get_args(Pooling)):
+            raise OptionError(
+                f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs an "
+                f"output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
+            )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
@@ -123,17 +136,24 @@ class SequenceModel(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
+        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, pooled `(B, outputs)`, and the state out."""
         x = self._read(x)
         if x.is_floating_point():  # symbols are there or not
             x = nn.functional.dropout(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
+        if self.plan.pooling is not None:
+            y = pool(y, self.plan.pooling, lengths, bidirectional=self.plan.bidirectional)
         if self.head is not None:
             y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
         return y, final
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
+        """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out.
+
+        ShapeError for a model that pools over steps by mean or max: a step by itself has no output.
+        """
+        if self.plan.pooling not in (None, "last"):
+            raise ShapeError(f"the model takes the {self.plan.pooling} over whole sequences: it has no single steps")
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
 
