@@ -108,8 +108,8 @@ class SequenceModel(nn.Module):
             )
         if plan.pooling is not None and (plan.feedback or plan.pooling not in get_args(Pooling)):
             raise OptionError(
-                f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs an "
-                f"output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
+                f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs "
+                f"an output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
             )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
@@ -136,7 +136,7 @@ class SequenceModel(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, pooled `(B, outputs)`, and the state out."""
+        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, or pooled `(B, outputs)`, and the state."""
         x = self._read(x)
         if x.is_floating_point():  # symbols are there or not
             x = nn.functional.dropout(x, self.plan.dropout, self.training)
