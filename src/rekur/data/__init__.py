@@ -1,5 +1,7 @@
 """From files to batches: text found and checked, a vocabulary, an encoded corpus, contiguous streams.
 
+And sequences of different length: words and their numbers, splits, buckets, padding, losses that see no padding.
+
 >>> import pathlib, tempfile
 >>> folder = pathlib.Path(tempfile.mkdtemp())
 >>> _ = (folder / "song.txt").write_text("row, row, row your boat\\n" * 100)
@@ -9,27 +11,53 @@
 ('row, row, ro', 'ow, row, row')
 """
 
-from rekur.data.corpus import SPLITS, Corpus, prepare
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rekur.data.buckets import Buckets, by_length
+from rekur.data.corpus import Corpus, prepare
 from rekur.data.sources import Document, Skipped, Texts, read_text, stdlib, stdlib_sources
+from rekur.data.splits import SPLITS, split
 from rekur.data.stream import Chunk, ContiguousStream
 from rekur.data.vocabulary import UNKNOWN, Decoder, Symbols, Unit, Unseen, Vocabulary
+from rekur.data.words import Words, tokenize
 
+if TYPE_CHECKING:
+    from rekur.data.padding import Padded as Padded
+    from rekur.data.padding import collate as collate
+    from rekur.data.padding import masked_loss as masked_loss
+
+_TORCH = {"Padded", "collate", "masked_loss"}  # imported when first used: a command's help loads no torch
 __all__ = [
     "SPLITS",
     "UNKNOWN",
+    "Buckets",
     "Chunk",
     "ContiguousStream",
     "Corpus",
     "Decoder",
     "Document",
+    "Padded",
     "Skipped",
     "Symbols",
     "Texts",
     "Unit",
     "Unseen",
     "Vocabulary",
+    "Words",
+    "by_length",
+    "collate",
+    "masked_loss",
     "prepare",
     "read_text",
+    "split",
     "stdlib",
     "stdlib_sources",
+    "tokenize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH:
+        raise AttributeError(f"module 'rekur.data' has no attribute {name!r}")
+    return getattr(import_module("rekur.data.padding"), name)
