@@ -1,28 +1,31 @@
 """`rekur train`: a new run, or one that goes on."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from rekur.cli.options import parse
-from rekur.errors import OptionError, RekurError, suggest
-from rekur.tasks.config import CACHE, CharLMConfig, NetworkConfig, SampleConfig, TextConfig
+from rekur.errors import OptionError, RekurError
+from rekur.tasks.config import CACHE, TaskConfig
+from rekur.tasks.table import TASKS, find
 from rekur.train.config import FitConfig
-from rekur.train.display import printable
 
 if TYPE_CHECKING:
     from rekur.train import Result, RunFolder
 
-TASKS = ("charlm",)
+_FOLDER = """\
+The run's folder keeps its configuration, events, checkpoints, samples and a report. Ctrl-C saves and says how
+to go on."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Where the run is kept."""
 
-    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = "charlm"
+    name: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """What the run's folder is called; where there is one, a number is added."""
     runs: Path = Path("runs")
     """The folder of runs."""
@@ -31,27 +34,8 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class CharLMOptions:
-    """Train a character model: a network that learns, symbol by symbol, to go on with a text.
-
-    The run's folder keeps its configuration, events, checkpoints, samples and a report. Ctrl-C saves and says how
-    to go on.
-    """
-
-    text: TextConfig = field(default_factory=TextConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    sample: SampleConfig = field(default_factory=SampleConfig)
-    training: FitConfig = field(default_factory=FitConfig)
-    """How long to train, and how."""
-    run: RunOptions = field(default_factory=RunOptions)
-
-
-@dataclass(frozen=True)
 class ResumeOptions:
-    """Train a model in a new run, or go on with a run that was stopped.
-
-    A new run: rekur train charlm [FILE …] [OPTIONS], see rekur train charlm --help.
-    """
+    """Go on with a run that was stopped."""
 
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
     """A run's folder, or a checkpoint in it; by default the latest."""
@@ -59,36 +43,59 @@ class ResumeOptions:
     """A folder for encoded texts."""
 
 
+def _help() -> str:
+    width = max(map(len, TASKS))
+    rows = "\n\n".join(f"rekur train {name:{width}} [OPTIONS]: {row.summary}." for name, row in TASKS.items())
+    return (
+        "Train a model in a new run, or go on with a run that was stopped.\n\n"
+        f"{rows}\n\nA new run's options: rekur train charlm --help, and so on."
+    )
+
+
 def run(arguments: list[str]) -> int:
-    """`rekur train charlm …` or `rekur train --resume RUN`."""
+    """`rekur train NAME …` or `rekur train --resume RUN`."""
     match arguments:
-        case ["charlm", *rest]:
-            return finish(*charlm(rest))
-        case [task, *_] if not task.startswith("-"):
-            raise OptionError(f"there is no task {task!r}{suggest(task, TASKS)}; there are {', '.join(TASKS)}")
-    options = parse(ResumeOptions, "train", arguments)
+        case [name, *rest] if not name.startswith("-"):
+            return finish(*new(name, rest))
+    options = parse(ResumeOptions, "train", arguments, _help())
     if options.resume is None:
         raise OptionError("say what to train: rekur train charlm [FILE …], or rekur train --resume RUN")
-    from rekur.tasks.charlm import resume
+    from rekur.tasks.start import resume
 
     return finish(*resume(options.resume, cache=options.cache))
 
 
-def charlm(arguments: list[str]) -> tuple["RunFolder", "Result"]:
-    """Train a character model as the arguments of `rekur train charlm` say."""
-    options = parse(CharLMOptions, "train charlm", arguments)
-    config = CharLMConfig(**vars(options.text), **vars(options.network), **vars(options.sample))
-    from rekur.tasks.charlm import CharLM, begin
+def new(name: str, arguments: list[str]) -> tuple["RunFolder", "Result"]:
+    """Train in a new run as the arguments of `rekur train NAME` say."""
+    config, training, where = options(name, arguments)
+    from rekur.tasks.start import begin
     from rekur.train import open_display
 
-    task = CharLM(config, cache=options.run.cache, seed=options.training.seed)
-    corpus, texts = task.corpus, task.corpus.texts
-    print(f"{printable(texts.name)}: {len(corpus.symbols):,} {task.unit} of {len(corpus.vocabulary):,} kinds")
-    if config.files and texts.skipped:
-        shown = ", ".join(f"{str(passed.path)!r} {passed.reason}" for passed in texts.skipped[:5])
-        more = f", and {len(texts.skipped) - 5} more" if len(texts.skipped) > 5 else ""
-        print(f"note: passed over {shown}{more}")
-    return begin(task, options.training, options.run.runs, options.run.name, open_display)
+    task = find(name).task_class()(config, cache=where.cache, seed=training.seed)
+    for line in task.notes():
+        print(line)
+    return begin(task, training, where.runs, where.name, open_display)
+
+
+def options(name: str, arguments: list[str]) -> tuple[TaskConfig, FitConfig, RunOptions]:
+    """The options of a task: the groups that its configuration is made of, how to train, and where."""
+    row = find(name)
+    kind = row.config_class()
+    groups = [base for base in reversed(kind.__bases__) if base is not TaskConfig]
+    fields: list[tuple[str, type, Any]] = [(_group(base), base, field(default_factory=base)) for base in groups]
+    fields.append(("training", FitConfig, field(default_factory=_value(row.training))))
+    fields.append(("run", RunOptions, field(default_factory=_value(RunOptions(name)))))
+    asked: Any = parse(make_dataclass("Options", fields), f"train {name}", arguments, f"Train {row.summary}.\n\n{_FOLDER}")
+    given = {key: value for base in groups for key, value in vars(getattr(asked, _group(base))).items()}
+    return kind(**given), asked.training, asked.run
+
+
+def _group(base: Any) -> str:
+    return str(base.group)
+
+
+def _value(value: object) -> Callable[[], Any]:
+    return lambda: value
 
 
 def finish(folder: "RunFolder", result: "Result") -> int:
