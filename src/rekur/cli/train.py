@@ -1,7 +1,7 @@
 """`rekur train`: a new run, or one that goes on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,17 +81,26 @@ def options(name: str, arguments: list[str]) -> tuple[TaskConfig, FitConfig, Run
     """The options of a task: the groups that its configuration is made of, how to train, and where."""
     row = find(name)
     kind = row.config_class()
-    groups = [base for base in reversed(kind.__bases__) if base is not TaskConfig]
-    fields: list[tuple[str, type, Any]] = [(_group(base), base, field(default_factory=base)) for base in groups]
-    fields.append(("training", FitConfig, field(default_factory=_value(row.training))))
-    fields.append(("run", RunOptions, field(default_factory=_value(RunOptions(name)))))
-    asked: Any = parse(make_dataclass("Options", fields), f"train {name}", arguments, f"Train {row.summary}.\n\n{_FOLDER}")
-    given = {key: value for base in groups for key, value in vars(getattr(asked, _group(base))).items()}
+    default, groups = kind(), list(_groups(kind))
+    named: list[tuple[str, type, Any]] = []
+    for base in groups:
+        values = {one.name: getattr(default, one.name) for one in fields(base)}
+        named.append((base.group, base, field(default_factory=_value(base(**values)))))
+    named.append(("training", FitConfig, field(default_factory=_value(row.training))))
+    named.append(("run", RunOptions, field(default_factory=_value(RunOptions(name)))))
+    help = f"Train {row.summary}.\n\n{_FOLDER}"
+    asked: Any = parse(make_dataclass("Options", named), f"train {name}", arguments, help)
+    given = {key: value for base in groups for key, value in vars(getattr(asked, base.group)).items()}
     return kind(**given), asked.training, asked.run
 
 
-def _group(base: Any) -> str:
-    return str(base.group)
+def _groups(kind: type) -> Iterator[Any]:
+    """The bases of a configuration that are groups of options, those of its own first."""
+    if "group" in vars(kind):
+        yield kind
+    else:
+        for base in reversed(kind.__bases__):
+            yield from _groups(base)
 
 
 def _value(value: object) -> Callable[[], Any]:

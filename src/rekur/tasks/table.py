@@ -49,10 +49,16 @@ def _import(place: str) -> Any:
     return getattr(import_module(f"rekur.tasks.{module}"), name)
 
 
+_SUPERVISED = {"task": "supervised:Supervised", "rebuild": "predictor:rebuild"}
+
 TASKS = {
     "charlm": Row(
         "a character model: a network that learns, symbol by symbol, to go on with a text",
         "config:CharLMConfig", "charlm:CharLM", "text_model:rebuild",
+    ),
+    "icecream": Row(
+        "a small network to say, from the weather alone, whether a store has any ice cream left",
+        "icecream:IceCreamConfig", **_SUPERVISED, training=FitConfig(epochs=60, lr=0.02, weight_decay=0.0),
     ),
 }  # fmt: skip
 
