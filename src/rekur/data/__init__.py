@@ -14,11 +14,16 @@ And sequences of different length: words and their numbers, splits, buckets, pad
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rekur.data.arrays import read_idx, read_ts
 from rekur.data.buckets import Buckets, by_length
 from rekur.data.corpus import Corpus, prepare
+from rekur.data.examples import Examples, OnBad, Rejected
+from rekur.data.labelled import Series, read_labelled, read_series
 from rekur.data.sources import Document, Skipped, Texts, read_text, stdlib, stdlib_sources
 from rekur.data.splits import SPLITS, split
 from rekur.data.stream import Chunk, ContiguousStream
+from rekur.data.tagged import Sentence, read_brown, read_conll, read_conllu
+from rekur.data.vectors import WordVectors, read_array, read_vectors
 from rekur.data.vocabulary import UNKNOWN, Decoder, Symbols, Unit, Unseen, Vocabulary
 from rekur.data.words import Words, tokenize
 
@@ -37,19 +42,34 @@ __all__ = [
     "Corpus",
     "Decoder",
     "Document",
+    "Examples",
+    "OnBad",
     "Padded",
+    "Rejected",
+    "Sentence",
+    "Series",
     "Skipped",
     "Symbols",
     "Texts",
     "Unit",
     "Unseen",
     "Vocabulary",
+    "WordVectors",
     "Words",
     "by_length",
     "collate",
     "masked_loss",
     "prepare",
+    "read_array",
+    "read_brown",
+    "read_conll",
+    "read_conllu",
+    "read_idx",
+    "read_labelled",
+    "read_series",
     "read_text",
+    "read_ts",
+    "read_vectors",
     "split",
     "stdlib",
     "stdlib_sources",
