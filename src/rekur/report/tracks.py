@@ -8,7 +8,8 @@ from rekur.report.elements import escaped, figure, section
 from rekur.report.history import Event, number
 
 _LEFT = 104  # pixels for the names
-_CELL = (14, 22)  # the least and the greatest width of a step
+_LEAST, _MOST_WIDE = 4, 22  # width of a step
+_WORDS = 14  # the least where there are words
 _ROW, _UNIT, _GAP = 22, 11, 10  # heights: of a track, of a row of a matrix, between tracks
 _SIZE = 12.5  # of text
 _MOST = 4000  # steps, tracks and rows that are looked at: a page has room for far fewer
@@ -31,10 +32,14 @@ def tracks(events: Sequence[Event]) -> str:
 
 def _draw(known: list[Mapping[str, Any]], width: int, height: int) -> str:
     longest = max(map(_steps, known))
-    cell = min(max((width - _LEFT) // longest, _CELL[0]), _CELL[1])
+    least = _WORDS if any(isinstance(track["values"][0], str) for track in known) else _LEAST
+    cell = min(max((width - _LEFT) // longest, least), _MOST_WIDE)
     steps = min(longest, (width - _LEFT) // cell)
     middle = _LEFT + cell / 2
-    parts = [_text(middle + at * cell, _ROW - 8, str(at + 1), "middle", "soft") for at in range(0, steps, 5)]
+    parts = [
+        _text(middle + at * cell, _ROW - 8, str(at + 1), "middle", "soft")
+        for at in range(0, steps, 5 * -(-_WORDS // cell))
+    ]
     top = _ROW
     for track in known:
         parts.append(_text(0, top + min(_height(track), _ROW) / 2 + 4, str(track.get("name", "")), "start", "ink"))

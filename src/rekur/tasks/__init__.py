@@ -10,6 +10,7 @@ _HOME = {  # public name -> the module that it comes from
     "CharLM": "charlm",
     "CharLMConfig": "config",
     "IceCreamConfig": "icecream",
+    "MemoryConfig": "memory",
     "Predictor": "predictor",
     "Score": "text_model",
     "TextModel": "text_model",
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rekur.tasks.charlm import CharLM as CharLM
     from rekur.tasks.config import CharLMConfig as CharLMConfig
     from rekur.tasks.icecream import IceCreamConfig as IceCreamConfig
+    from rekur.tasks.memory import MemoryConfig as MemoryConfig
     from rekur.tasks.predictor import Predictor as Predictor
     from rekur.tasks.predictor import load_predictor as load_predictor
     from rekur.tasks.start import resume as resume

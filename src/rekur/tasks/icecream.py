@@ -93,6 +93,7 @@ class IceCream(Problem):
     """From each day's weather, whether the store has any ice cream left that evening."""
 
     unit: ClassVar[str] = "days"
+    caption: ClassVar[str] = "Held-out days (☀ sells one unit, + orders one)"
 
     @property
     def symbols(self) -> int:
@@ -124,7 +125,7 @@ class IceCream(Problem):
         """The same, with the prediction as a probability."""
         wrong = output.argmax(-1) != np.asarray(wanted)
         return [
-            Track("weather", ["☀" if kind == SUNNY else "order" if kind == ORDER else "" for kind in given.tolist()]),
+            Track("weather", ["☀+"[kind : kind + 1] for kind in given.tolist()]),
             Track("stock", [day.stock for day in store(given.tolist())]),
             Track("any left", [int(left) for left in wanted]),
             Track("predicted", [round(float(p), 3) for p in output[:, 1]]),

@@ -71,6 +71,8 @@ class Problem(ABC):
 
     unit: ClassVar[str] = "sequences"
     """What an item is: a thing that is predicted"""
+    caption: ClassVar[str] = "A held-out sequence"
+    """What stands over the drawing of a sequence"""
 
     @property
     def symbols(self) -> int | None:

@@ -135,7 +135,7 @@ class Supervised(ConfiguredTask):
         (output,) = self.predictor.outputs([given])
         return [
             Tracks(
-                "a held-out sequence",
+                self.problem.caption,
                 [*self.problem.tracks(given, wanted, output), *self._states(given)],
             )
         ]

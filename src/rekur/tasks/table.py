@@ -60,6 +60,11 @@ TASKS = {
         "a small network to say, from the weather alone, whether a store has any ice cream left",
         "icecream:IceCreamConfig", **_SUPERVISED, training=FitConfig(epochs=60, lr=0.02, weight_decay=0.0),
     ),
+    "memory": Row(
+        "a network to remember: the adding problem, the copy task, or digits read pixel by pixel",
+        "memory:MemoryConfig", **_SUPERVISED,
+        training=FitConfig(steps=4000, lr=0.01, warmup=100, decay="linear", weight_decay=0.0, eval_every=250),
+    ),
 }  # fmt: skip
 
 
