@@ -150,7 +150,7 @@ def load_predictor(path: Path | str) -> Predictor:
 
 def rebuild(saved: Checkpoint) -> Predictor:
     """The model of a checkpoint, which may come from a stranger; CheckpointError where it makes no sense."""
-    row = TASKS.get(saved.meta.get("task", ""))
+    row = TASKS.get(str(saved.meta.get("task")))
     config = None if row is None else row.config_class()
     if config is None or not issubclass(config, SupervisedConfig):
         raise CheckpointError(f"the checkpoint is of task {saved.meta.get('task')!r}, which does not predict")

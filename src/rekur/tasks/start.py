@@ -68,10 +68,9 @@ def resume(
     named = (path / "meta.json").exists()
     folder = RunFolder.open(path.resolve().parents[1] if named else path)
     saved, asked = load(path if named else folder.checkpoint()), folder.config()
-    if (name := asked.get("task")) not in TASKS:
+    if (row := TASKS.get(str(asked.get("task")))) is None:
         known = ", ".join(map(repr, TASKS))
-        raise CheckpointError(f"{folder.path} is a run of task {name!r}, not of {known}")
-    row = TASKS[name]
+        raise CheckpointError(f"{folder.path} is a run of task {asked.get('task')!r}, not of {known}")
     config, training = from_json(row.config_class(), asked.get("model")), from_json(FitConfig, asked.get("training"))
     cell = row.rebuilder()(saved).model.plan.cell
     task = row.task_class()(config, cache=cache, seed=training.seed, cell=cell)
