@@ -61,17 +61,17 @@ def test_broken_rows_are_kept_account_of(tmp_path):
     assert found.inputs == ("good", "two\nlines")
     assert found.labels == ("a", "b")
     assert [str(rejected) for rejected in found.rejected] == [
+        "films.csv:3: the text in column 'text' is empty",
         "films.csv:4: it has 1 column, the first line has 2",
         "films.csv:5: it has 3 columns, the first line has 2",
         "films.csv:6: it is not UTF-8: byte 0xe9 after 'caf'",
         "films.csv:7: its quotes are broken: ',' expected after '\"'",
-        "films.csv:13: its quotes are broken, which takes it to line 14: unexpected end of data",
-        "films.csv:3: the text in column 'text' is empty",
         "films.csv:8: it has no label in column 'label'",
         "films.csv:12: the text in column 'text' is empty",
+        "films.csv:13: its quotes are broken, which takes it to line 14: unexpected end of data",
     ]
     assert found.describe()["rejected"] == 8
-    assert found.summary(most=2).endswith("the first line has 2\n  and 6 more")
+    assert found.summary(most=2).endswith("it has 1 column, the first line has 2\n  and 6 more")
 
 
 @pytest.mark.parametrize("line", [3, 4, 5, 6, 7, 8, 12])
@@ -203,12 +203,12 @@ def test_a_series_with_a_broken_row_is_broken(tmp_path):
     found = read_series(write(tmp_path, "a.csv", STEPS + rows))
     assert found.labels == ("wave", "rest")
     assert [str(r) for r in found.rejected] == [
-        "a.csv:13: it has 3 columns, the first line has 4",
-        "a.csv:12: it does not say which series it is of, in column 'id'",
         "a.csv:6: line 6: '?' in column 'y' is not a finite number",
         "a.csv:8: the rows of its series have different labels: rest, wave",
         "a.csv:10: line 10: 'nan' in column 'y' is not a finite number",
         "a.csv:11: it has no label in column 'label'",
+        "a.csv:12: it does not say which series it is of, in column 'id'",
+        "a.csv:13: it has 3 columns, the first line has 4",
     ]
 
 

@@ -78,14 +78,13 @@ class Sieve:
     def __init__(self, on_bad: OnBad) -> None:
         if on_bad not in ("skip", "stop"):
             raise OptionError(f"on_bad is {on_bad!r}; it is one of 'skip', 'stop'")
-        self._stop, self.rejected = on_bad == "stop", list[Rejected]()
+        self._stop, self._dropped = on_bad == "stop", list[tuple[str, int, str]]()
 
     def drop(self, path: Path, line: int, reason: str) -> None:
         """Keep account of a broken row; DataError where the user chose to stop."""
-        rejected = Rejected(f"{path.name}:{line}", reason)
         if self._stop:
             raise DataError(f"{path}:{line}: {reason}; mend it, or pass over what is broken: on_bad 'skip'")
-        self.rejected.append(rejected)
+        self._dropped.append((path.name, line, reason))
 
     def examples(
         self,
@@ -96,11 +95,12 @@ class Sieve:
         notes: Sequence[str] = (),
     ) -> Examples[Any, Any]:
         """What came through; DataError where nothing did."""
+        rejected = tuple(Rejected(f"{file}:{line}", reason) for file, line, reason in sorted(self._dropped))
         if not len(inputs):
-            why = "".join(f"\n  {rejected}" for rejected in self.rejected[:5])
-            more = f"\n  and {len(self.rejected) - 5} more" if len(self.rejected) > 5 else ""
+            why = "".join(f"\n  {one}" for one in rejected[:5])
+            more = f"\n  and {len(rejected) - 5} more" if len(rejected) > 5 else ""
             raise DataError(f"{name!r} has no examples; passed over:{why or ' nothing, there are no rows'}{more}")
-        return Examples(name, inputs, labels, tuple(self.rejected), tuple(notes), digest(paths))
+        return Examples(name, inputs, labels, rejected, tuple(notes), digest(paths))
 
 
 def digest(paths: Iterable[Path]) -> str:
