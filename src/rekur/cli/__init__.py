@@ -12,7 +12,8 @@ from rekur.errors import OptionError, RekurError, suggest
 COMMANDS = {
     "train": "train a model on your own data, or go on with a run",
     "sample": "let a trained model write",
-    "eval": "measure a trained model on a text",
+    "predict": "let a trained model predict",
+    "eval": "measure a trained model on a text, or on other data",
     "runs": "list runs with their results",
     "report": "write a run's report again",
     "data": "list, fetch and find real data sets by name",

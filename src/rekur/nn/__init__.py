@@ -7,10 +7,11 @@ from rekur.nn.init import initial_weights
 from rekur.nn.layer import Layer
 from rekur.nn.noise import Noise
 from rekur.nn.plan import Plan, SequenceModel
+from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
 from rekur.nn.sampling import draw, sample
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Binding", "GRUCell", "LSTMCell", "Layer", "Noise", "Part", "Plan", "RNNCell", "Recurrent",
-    "SequenceModel", "draw", "initial_weights", "sample", "torch_layer",
+    "GRU", "LSTM", "RNN", "Binding", "GRUCell", "LSTMCell", "Layer", "Noise", "Part", "Plan", "Pooling", "RNNCell",
+    "Recurrent", "SequenceModel", "draw", "initial_weights", "pool", "sample", "torch_layer",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
 from rekur.nn.noise import dropped
+from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
 from rekur.run import State
 
@@ -22,7 +23,7 @@ class Plan:
     """The wiring of a sequence model, read by drawing, sampling, checkpoints and export.
 
     Symbols go through an embedding or to the first layer themselves, features go in as they are; then a stack of one
-    cell; then a linear head.
+    cell; then, where one answer a sequence is wanted, pooling over its steps; then a linear head.
     """
 
     cell: Cell
@@ -39,7 +40,7 @@ class Plan:
     symbols: int | None = None
     """V, where the input is symbols 0 … V-1"""
     outputs: int | None = None
-    """What the head puts out at every step; None where the model ends with the stack"""
+    """What the head puts out; None where the model ends with the stack"""
     feedback: bool = False
     """Whether what comes out is the next thing to go in: such a model can be sampled"""
     connections: str = "plain"
@@ -54,6 +55,8 @@ class Plan:
     """On the weights that multiply the state"""
     learn_initial_state: bool = False
     """Whether what sequences start from is learnt"""
+    pooling: Pooling | None = None
+    """How the steps of a sequence become one vector: last, mean or max; None where every step has its output"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the cell by its name, its text is kept beside."""
@@ -82,12 +85,12 @@ _KINDS: Mapping[str, Any] = {
     "cell": str, "input_size": int, "hidden_size": int, "num_layers": int, "bidirectional": bool,
     "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
     "connections": str, "input_dropout": int | float, "recurrent_dropout": int | float,
-    "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool,
+    "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool, "pooling": str | None,
 }  # fmt: skip
 """Field -> what it is in JSON"""
 _SINCE: Mapping[str, Any] = {
     "connections": "plain", "input_dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0,
-    "learn_initial_state": False,
+    "learn_initial_state": False, "pooling": None,
 }  # fmt: skip
 """Fields that the first checkpoints have not, and what they mean there"""
 
@@ -128,6 +131,11 @@ class SequenceModel(nn.Module):
                     f"{what}: the first layer reads symbols, and this is for features; say input_size, the size of "
                     "an embedding"
                 )
+        if plan.pooling is not None and (plan.feedback or plan.pooling not in get_args(Pooling)):
+            raise OptionError(
+                f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs "
+                f"an output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
+            )
         self.plan = plan
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
@@ -156,11 +164,13 @@ class SequenceModel(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
+        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, or pooled `(B, outputs)`, and the state."""
         x = self._read(x)
         if x.is_floating_point():  # symbols are there or not
             x = dropped(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
+        if self.plan.pooling is not None:
+            y = pool(y, self.plan.pooling, lengths, bidirectional=self.plan.bidirectional)
         if self.head is not None:
             y = self.head(dropped(y, self.plan.dropout, self.training))
         return y, final
@@ -168,7 +178,11 @@ class SequenceModel(nn.Module):
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream, `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out: without dropout on the
         input and before the head; of what is inside, see `Recurrent.step`.
+
+        ShapeError for a model that pools over steps by mean or max: a step by itself has no output.
         """
+        if self.plan.pooling not in (None, "last"):
+            raise ShapeError(f"the model takes the {self.plan.pooling} over whole sequences: it has no single steps")
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
 

@@ -17,6 +17,8 @@ _HOME = {  # public name -> the module that it comes from
     "Sample": "task",
     "StepLoss": "task",
     "Task": "task",
+    "Track": "task",
+    "Tracks": "task",
     "fit": "loop",
     "list_runs": "runs",
     "load": "checkpoint",
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from rekur.train.task import Sample as Sample
     from rekur.train.task import StepLoss as StepLoss
     from rekur.train.task import Task as Task
+    from rekur.train.task import Track as Track
+    from rekur.train.task import Tracks as Tracks
 
 
 def __getattr__(name: str) -> Any:
