@@ -1,0 +1,6 @@
+"""To and from other libraries."""
+
+from rekur.interop.keras import from_keras, to_keras
+from rekur.interop.tensorflow1 import from_tf1, to_tf1
+
+__all__ = ["from_keras", "from_tf1", "to_keras", "to_tf1"]
