@@ -111,6 +111,16 @@ def test_a_step_is_the_formula_after_printing_and_parsing(name: str):
     assert differences(again, name, random_leaves(name)) == {}
 
 
+def test_the_shares_of_minlstm_where_both_of_its_gates_round_to_zero():
+    leaves = random_leaves("minlstm")
+    for k, v in leaves.items():
+        leaves[k] = np.zeros_like(v) if k[0] in ("forget.x", "input.x") else v
+    leaves["forget.bias", 0], leaves["input.bias", 0] = np.full(5, -1000.0), np.full(5, -1001.0)
+    new = leaves["candidate.x", 0] @ leaves["x", 0] + leaves["candidate.bias", 0]
+    kept = 1 / (1 + np.exp(-1))  # log f - log i is 1
+    assert np.allclose(run(find("minlstm").graph, leaves)["h"], kept * leaves["h", 0] + (1 - kept) * new)
+
+
 @cell
 def gates_swapped(x, h, c):
     f = gate("input", sigmoid, x, h)
