@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": "measure a trained model on a text, or on other data",
     "runs": "list runs with their results",
     "report": "write a run's report again",
+    "data": "list, fetch and find real data sets by name",
     "cells": "list the recurrent cells, or show one in its equations",
     "bench": "time rekur on this machine against what you would use instead",
     "demo": "train a small LSTM for about three minutes and watch it learn to write",

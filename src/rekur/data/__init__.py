@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekur.data.arrays import read_idx, read_ts
 from rekur.data.buckets import Buckets, by_length
+from rekur.data.catalogue import DATASETS, DataSet, Package, dataset
 from rekur.data.corpus import Corpus, prepare
 from rekur.data.examples import Examples, OnBad, Rejected
 from rekur.data.labelled import Series, read_labelled, read_series
@@ -28,22 +29,37 @@ from rekur.data.vocabulary import UNKNOWN, Decoder, Symbols, Unit, Unseen, Vocab
 from rekur.data.words import Words, tokenize
 
 if TYPE_CHECKING:
+    from rekur.data.datasets import load_dataset as load_dataset
+    from rekur.data.datasets import load_vectors as load_vectors
+    from rekur.data.fetch import find as find
+    from rekur.data.fetch import get as get
     from rekur.data.padding import Padded as Padded
     from rekur.data.padding import collate as collate
     from rekur.data.padding import masked_loss as masked_loss
 
-_TORCH = {"Padded", "collate", "masked_loss"}  # imported when first used: a command's help loads no torch
+_LATER = {  # imported when first used: a command's help loads no torch, and nothing that fetches
+    "Padded": "padding",
+    "collate": "padding",
+    "find": "fetch",
+    "get": "fetch",
+    "load_dataset": "datasets",
+    "load_vectors": "datasets",
+    "masked_loss": "padding",
+}
 __all__ = [
+    "DATASETS",
     "SPLITS",
     "UNKNOWN",
     "Buckets",
     "Chunk",
     "ContiguousStream",
     "Corpus",
+    "DataSet",
     "Decoder",
     "Document",
     "Examples",
     "OnBad",
+    "Package",
     "Padded",
     "Rejected",
     "Sentence",
@@ -58,6 +74,11 @@ __all__ = [
     "Words",
     "by_length",
     "collate",
+    "dataset",
+    "find",
+    "get",
+    "load_dataset",
+    "load_vectors",
     "masked_loss",
     "prepare",
     "read_array",
@@ -78,6 +99,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TORCH:
+    if name not in _LATER:
         raise AttributeError(f"module 'rekur.data' has no attribute {name!r}")
-    return getattr(import_module("rekur.data.padding"), name)
+    return getattr(import_module(f"rekur.data.{_LATER[name]}"), name)

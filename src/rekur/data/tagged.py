@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from rekur.data.examples import Examples, OnBad, Sieve, bad_bytes
@@ -116,6 +117,7 @@ def read_brown(folder: Path | str, *, on_bad: OnBad = "skip") -> Tagged:
     return sieve.examples(folder.name, paths, tuple(words), tuple(tags))
 
 
+@cache
 def brown_tag(tag: str) -> str:
     """A tag of the Brown corpus without what says that it is in a title, a headline or quoted (`-tl -hl -nc`), that
     another word is contracted to it (`+`), or negates it (`*`), and without the kind of a foreign word (`fw-`).
@@ -160,8 +162,8 @@ def _read(
             try:
                 if reason := bad_bytes(text):
                     raise DataError(reason)
-                if (found := pair(text)) and not all(part.strip() for part in found):
-                    raise DataError(f"its {'tag' if found[0].strip() else 'word'} is missing")
+                if (found := pair(text)) and not all(part.strip(" ") for part in found):  # a wide space is a word
+                    raise DataError(f"its {'tag' if found[0].strip(' ') else 'word'} is missing")
             except DataError as error:
                 sieve.drop(path, line, str(error))
                 break
