@@ -1,7 +1,7 @@
 """`rekur train`: a new run, or one that goes on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from rekur.tasks.table import TASKS, find
 from rekur.train.config import FitConfig
 
 if TYPE_CHECKING:
+    from rekur.tasks.base import ConfiguredTask
     from rekur.train import Result, RunFolder
 
 _FOLDER = """\
@@ -31,6 +32,8 @@ class RunOptions:
     """The folder of runs."""
     cache: Path = CACHE
     """A folder for encoded texts."""
+    cells: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CELL …", help_behavior_hint="")] = ()
+    """A run for each of these cells, one after the other, and a table of them; instead of --cell."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def run(arguments: list[str]) -> int:
     """`rekur train NAME …` or `rekur train --resume RUN`."""
     match arguments:
         case [name, *rest] if not name.startswith("-"):
-            return finish(*new(name, rest))
+            return _several(name, rest)
     options = parse(ResumeOptions, "train", arguments, _help())
     if options.resume is None:
         raise OptionError("say what to train: rekur train charlm [FILE …], or rekur train --resume RUN")
@@ -68,13 +71,39 @@ def run(arguments: list[str]) -> int:
 def new(name: str, arguments: list[str]) -> tuple["RunFolder", "Result"]:
     """Train in a new run as the arguments of `rekur train NAME` say."""
     config, training, where = options(name, arguments)
+    return _begin(_task(config, training, where), training, where, where.name)
+
+
+def _several(name: str, arguments: list[str]) -> int:
+    config, training, where = options(name, arguments)
+    if not where.cells:
+        return finish(*_begin(_task(config, training, where), training, where, where.name))
+    from rekur.cli.compare import called, table
+
+    # All are made before the first is trained: what is wrong with the last cell is said now.
+    tasks = [_task(replace(config, cell=cell), training, where) for cell in where.cells]  # type: ignore[call-arg]
+    runs, code = [], 0
+    for cell, task in zip(where.cells, tasks, strict=True):
+        runs.append(_begin(task, training, where, called(where.name, cell)))
+        if code := finish(*runs[-1]):
+            break
+    print(f"\n{table(runs)}")
+    return code
+
+
+def _task(config: TaskConfig, training: FitConfig, where: RunOptions) -> "ConfiguredTask":
+    return find(config.task).task_class()(config, cache=where.cache, seed=training.seed)
+
+
+def _begin(
+    task: "ConfiguredTask", training: FitConfig, where: RunOptions, folder: str
+) -> tuple["RunFolder", "Result"]:
     from rekur.tasks.start import begin
     from rekur.train import open_display
 
-    task = find(name).task_class()(config, cache=where.cache, seed=training.seed)
     for line in task.notes():
         print(line)
-    return begin(task, training, where.runs, where.name, open_display)
+    return begin(task, training, where.runs, folder, open_display)
 
 
 def options(name: str, arguments: list[str]) -> tuple[TaskConfig, FitConfig, RunOptions]:

@@ -219,6 +219,8 @@ class MemoryConfig(ProblemConfig, SupervisedConfig):
     task: ClassVar[str] = "memory"
     problem_class: ClassVar[type[Problem]] = Memory
 
+    hidden: int = 32
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._paths("files")
