@@ -26,7 +26,7 @@ class PredictOptions:
 
 
 def run(arguments: list[str]) -> int:
-    """Print what is wanted and what is predicted."""
+    """Print what is predicted and, where it is known, what is wanted."""
     options = parse(PredictOptions, "predict", arguments)
     from rekur.tasks.predictor import rebuild
     from rekur.tasks.rebuild import find_checkpoint
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
         raise OptionError(f"a run of task {saved.meta.get('task')!r} does not predict; rekur sample lets it write")
     predictor = rebuild(saved)
     if options.files:
-        examples = predictor.problem.read(options.files)
+        examples = predictor.problem.read_inputs(options.files)
     else:
         _, examples = held_out(options.run, saved, "test")
     shown = examples.select(range(min(len(examples), options.count or len(examples))))

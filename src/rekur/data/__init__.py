@@ -24,6 +24,7 @@ from rekur.data.sources import Document, Skipped, Texts, read_text, stdlib, stdl
 from rekur.data.splits import SPLITS, split
 from rekur.data.stream import Chunk, ContiguousStream
 from rekur.data.tagged import Sentence, read_brown, read_conll, read_conllu
+from rekur.data.unlabelled import read_texts
 from rekur.data.vectors import WordVectors, read_array, read_vectors
 from rekur.data.vocabulary import UNKNOWN, Decoder, Symbols, Unit, Unseen, Vocabulary
 from rekur.data.words import Words, tokenize
@@ -89,6 +90,7 @@ __all__ = [
     "read_labelled",
     "read_series",
     "read_text",
+    "read_texts",
     "read_ts",
     "read_vectors",
     "split",

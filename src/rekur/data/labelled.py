@@ -210,6 +210,11 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
+def guess_text(table: Table) -> str:
+    """The column with texts, by usual names or else the one with the longest; DataError where there is none."""
+    return by_name(table, _TEXT) or _longest(table, None)
+
+
 def _longest(table: Table, other: str | None) -> str:
     length = {
         name: sum(map(len, values)) / len(values)

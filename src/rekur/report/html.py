@@ -10,6 +10,7 @@ from typing import Any
 from rekur.report import figures
 from rekur.report.elements import escaped, facts, figure, headline, listing, section, words
 from rekur.report.history import History, number
+from rekur.report.tables import tables
 from rekur.report.tracks import tracks
 from rekur.report.wording import amount, decimal, duration, moment, percent, value
 from rekur.train import RunFolder, disk
@@ -35,7 +36,7 @@ def write_report(folder: RunFolder) -> Path:
 
 
 def _page(history: History) -> str:
-    parts = (_curves, _tracks, _samples, _cells, _data, _cost, _configuration)
+    parts = (_curves, _findings, _samples, _cells, _data, _cost, _configuration)
     style = (files("rekur.report") / "style.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -139,9 +140,10 @@ def _curves(history: History) -> str:
     return section("Learning", f'{body}<div class="pair">{pair}</div>')
 
 
-def _tracks(history: History) -> str:
+def _findings(history: History) -> str:
     last = history.events[max(history.events.index(start) for start in history.starts) :] if history.starts else []
-    return tracks([event for event in last if event["kind"] == "tracks"])
+    found = {kind: [event for event in last if event["kind"] == kind] for kind in ("tracks", "table")}
+    return tables(found["table"]) + tracks(found["tracks"])
 
 
 def _samples(history: History) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 _HOME = {  # public name -> the module that it comes from
     "CharLM": "charlm",
     "CharLMConfig": "config",
+    "ClassifyConfig": "classify",
     "IceCreamConfig": "icecream",
     "MemoryConfig": "memory",
     "Predictor": "predictor",
@@ -23,6 +24,7 @@ __all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from rekur.tasks.charlm import CharLM as CharLM
+    from rekur.tasks.classify import ClassifyConfig as ClassifyConfig
     from rekur.tasks.config import CharLMConfig as CharLMConfig
     from rekur.tasks.icecream import IceCreamConfig as IceCreamConfig
     from rekur.tasks.memory import MemoryConfig as MemoryConfig

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rekur.data import by_length, collate, masked_loss
 from rekur.errors import CheckpointError, RekurError
 from rekur.nn import SequenceModel
+from rekur.tasks.findings import wilson
 from rekur.tasks.problem import NOT_ASKED, Array, Problem, Sequences, SupervisedConfig
 from rekur.tasks.rebuild import find_checkpoint, rebuild_model
 from rekur.tasks.table import TASKS
@@ -44,21 +45,6 @@ class Result:
         low, high = wilson(self.right, self.items)
         share = self.right / self.items
         return {"loss": self.loss, "accuracy": share, "accuracy_low": low, "accuracy_high": high}
-
-
-def wilson(right: int, items: int, z: float = 1.959964) -> tuple[float, float]:
-    """The interval of a share (Wilson, 1927), 95 % by default: for items that are right independently of each other.
-
-    With p = right / items, its middle is (p + z²/2n) / (1 + z²/n), and its half width
-    z √(p(1 − p)/n + z²/4n²) / (1 + z²/n).
-
-    >>> [round(end, 4) for end in wilson(81, 100)]
-    [0.7222, 0.8749]
-    """
-    p, spread = right / items, z * z / items
-    middle = (p + spread / 2) / (1 + spread)
-    half = math.sqrt(p * (1 - p) * spread + spread * spread / 4) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 class Predictor(NamedTuple):

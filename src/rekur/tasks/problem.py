@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from rekur.errors import OptionError
 from rekur.tasks.config import NetworkConfig, TaskConfig
-from rekur.train.task import Measure, Track
+from rekur.train.task import Measure, Table, Track
 
 if TYPE_CHECKING:
+    from rekur.data import WordVectors
     from rekur.nn import Pooling
 
 Array = npt.NDArray[Any]
@@ -60,6 +61,8 @@ class Data:
     """Of the files that were read"""
     notes: tuple[str, ...] = ()
     """What to say before training"""
+    vectors: WordVectors | None = None
+    """To start the embedding from"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,10 @@ class Problem(ABC):
     def read(self, files: Sequence[Path]) -> Sequences:
         """Sequences from files of a user's, for `rekur eval` and `rekur predict`."""
 
+    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+        """Sequences to predict of; where nothing is known of one, its target is None."""
+        return self.read(files)
+
     @abstractmethod
     def show(self, given: Array, wanted: Any, output: Array) -> str:
         """A sequence, what is wanted, and what a model makes of it, as lines of text.
@@ -121,6 +128,10 @@ class Problem(ABC):
 
     def tracks(self, given: Array, wanted: Any, output: Array) -> list[Track]:
         """The same by step, for a drawing."""
+        return []
+
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None = None) -> list[Table]:
+        """What a model gets right and wrong of examples; with `data` to learn from also a base line's score."""
         return []
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rekur.cells import load as load_cell
-from rekur.data import Buckets
+from rekur.data import Buckets, WordVectors
 from rekur.errors import BackendError, CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell, equations
 from rekur.nn import Plan, SequenceModel
@@ -20,7 +20,7 @@ from rekur.tasks.config import CACHE, from_json
 from rekur.tasks.predictor import Predictor, Result, step_loss
 from rekur.tasks.problem import Sequences, SupervisedConfig
 from rekur.tasks.table import find
-from rekur.train import Checkpoint, FitConfig, RunFolder, Sample, StepLoss, Track, Tracks
+from rekur.train import Checkpoint, FitConfig, RunFolder, Sample, StepLoss, Table, Track, Tracks
 
 _SHOWN = 3  # examples of the validation data that are shown as it learns
 
@@ -53,13 +53,16 @@ class Supervised(ConfiguredTask):
         self.problem, self.data = problem, data = config.prepare(cache, seed)
         self.unit, self.measure = problem.unit, problem.measure
         self.source, self.digest = str(data.about["source"]), data.digest
+        embedding = config.embedding if data.vectors is None else data.vectors.values.shape[1]
         self.plan = Plan(
-            cell, problem.features if problem.symbols is None else config.embedding, config.hidden, config.layers,
+            cell, problem.features if problem.symbols is None else embedding, config.hidden, config.layers,
             bidirectional=config.bidirectional, dropout=config.dropout, sizes=config.sizes,
             symbols=problem.symbols, outputs=problem.outputs, pooling=problem.pooling,
         )  # fmt: skip
         generator = torch.Generator().manual_seed(seed)
         self.model = SequenceModel(self.plan, backend=config.backend, generator=generator)
+        if data.vectors is not None:
+            _start(self.model, data.vectors)
         self.predictor = Predictor(self.model, problem)
         self.epoch, self.examples = 0, data.train(0)
         self.buckets = Buckets(_lengths(self.examples), config.batch, seed=seed)
@@ -140,6 +143,11 @@ class Supervised(ConfiguredTask):
             )
         ]
 
+    def tables(self) -> list[Table]:
+        """What the test data, or else that for validation, shows, with a base line beside the model."""
+        examples = self.data.test if len(self.data.test) else self.data.validation
+        return self.problem.tables(examples, self.predictor.outputs(examples.inputs), self.data)
+
     def _states(self, given: np.ndarray[Any, Any]) -> list[Track]:
         x = torch.as_tensor(given)[None]
         if self.model.embedding is not None:
@@ -153,6 +161,15 @@ class Supervised(ConfiguredTask):
             values = values / values.abs().max().clamp(min=1)  # tanh units are drawn as they are
             found.append(Track(f"state {name}", [[round(v, 3) for v in row] for row in values.tolist()]))
         return found
+
+
+def _start(model: SequenceModel, vectors: WordVectors) -> None:
+    """Give words their vectors; those of words that have none are drawn, as long as the others."""
+    assert model.embedding is not None
+    values, found = torch.from_numpy(vectors.values), torch.from_numpy(vectors.found)
+    with torch.no_grad():
+        drawn = model.embedding.weight * values[found].std()
+        model.embedding.weight.copy_(torch.where(found[:, None], values, drawn))
 
 
 def _lengths(examples: Sequences) -> list[int]:

@@ -60,6 +60,10 @@ TASKS = {
         "a small network to say, from the weather alone, whether a store has any ice cream left",
         "icecream:IceCreamConfig", **_SUPERVISED, training=FitConfig(epochs=60, lr=0.02, weight_decay=0.0),
     ),
+    "classify": Row(
+        "a classifier of texts or of series of numbers, from tables with labels",
+        "classify:ClassifyConfig", **_SUPERVISED, training=FitConfig(epochs=8, patience=2),
+    ),
     "memory": Row(
         "a network to remember: the adding problem, the copy task, or digits read pixel by pixel",
         "memory:MemoryConfig", **_SUPERVISED,

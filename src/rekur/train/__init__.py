@@ -17,6 +17,7 @@ _HOME = {  # public name -> the module that it comes from
     "Sample": "task",
     "StepLoss": "task",
     "Task": "task",
+    "Table": "task",
     "Track": "task",
     "Tracks": "task",
     "fit": "loop",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rekur.train.runs import list_runs as list_runs
     from rekur.train.task import Sample as Sample
     from rekur.train.task import StepLoss as StepLoss
+    from rekur.train.task import Table as Table
     from rekur.train.task import Task as Task
     from rekur.train.task import Track as Track
     from rekur.train.task import Tracks as Tracks

@@ -209,9 +209,11 @@ class _Run:
             self.model.load_state_dict(checkpoint.load(self.folder.checkpoint("best")).weights)
         self.display.doing("testing")
         with self._looking():
-            scores, tracks = self.task.evaluate("test"), self.task.tracks()
+            scores, tracks, tables = self.task.evaluate("test"), self.task.tracks(), self.task.tables()
         for shown in tracks:
             self._log("tracks", **asdict(shown))
+        for table in tables:
+            self._log("table", **asdict(table))
         return self._scores(scores) if scores else None
 
     def _scores(self, scores: Mapping[str, float]) -> dict[str, float | None]:

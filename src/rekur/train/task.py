@@ -48,6 +48,20 @@ class Tracks:
     tracks: Sequence[Track]
 
 
+@dataclass(frozen=True)
+class Table:
+    """Figures for people to read: the first column names the rows.
+
+    A `shaded` table is one of counts, whose cells are the darker the greater their share of the row is.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+    note: str = ""
+    shaded: bool = False
+
+
 class Task(ABC):
     """Data, model, loss and metric of one kind of problem.
 
@@ -90,6 +104,10 @@ class Task(ABC):
 
     def tracks(self) -> Sequence[Tracks]:
         """What the trained model does, step by step, for the report: asked once, at the end of a run."""
+        return ()
+
+    def tables(self) -> Sequence[Table]:
+        """What the trained model gets right and wrong, for the report: asked once, at the end of a run."""
         return ()
 
     def begin(self, epoch: int) -> None:  # noqa: B027
