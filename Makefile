@@ -30,7 +30,7 @@ demo: env ## train a small LSTM for about three minutes and watch it learn to wr
 	$(BIN)/rekur demo
 
 test: lint ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: env ## style and types only
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from rekur.nn.calls import last_steps
 from rekur.run.sizes import lengths_to_live
 
 Pooling = Literal["last", "mean", "max"]
@@ -33,10 +34,7 @@ def pool(
     if not time:
         return y.sum(1)
     if how == "last":
-        out = y[torch.arange(rows, device=y.device), (count - 1).clamp(min=0)]
-        if bidirectional:
-            half = y.shape[2] // 2
-            out = torch.cat([out[:, :half], y[:, 0, half:]], 1)
+        out = last_steps(y, y.shape[2] // 2 if bidirectional else y.shape[2], lengths=lengths)
     elif how == "mean":
         out = torch.where(live[..., None], y, 0).sum(1) / count.clamp(min=1)[:, None]
     else:
