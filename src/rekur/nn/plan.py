@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,7 +14,9 @@ from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
 from rekur.nn.recurrent import Recurrent
+from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import State
+from rekur.run.symbols import DTYPES
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class SequenceModel(nn.Module):
                 f"got symbols={plan.symbols}, outputs={plan.outputs}, bidirectional={plan.bidirectional}"
             )
         self.plan = plan
+        self._stream: Stream | None = None
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
         if plan.symbols is not None and plan.input_size:
@@ -134,14 +138,35 @@ class SequenceModel(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
+        if state is not None and (stream := open_stream(self, state)) is not None:
+            return stream(self._look_up(x), state)
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
+
+        Change no weights in there. Hooks on the layers, the embedding and the head are not called.
+        """
+        with streaming(self, self.recurrent.stream(self.head)):
+            yield
+
+    def _look_up(self, x: Tensor) -> Tensor:
+        """What the first layer reads of one step, `(B,)` or `(B, I)`."""
+        table = self.embedding
+        if type(table) is not nn.Embedding or table.max_norm is not None or x.dim() != 1 or x.dtype not in DTYPES:
+            return self._read(x[:, None])[:, 0]
+        try:
+            return torch.embedding(table.weight, x)
+        except IndexError:
+            return self._read(x[:, None])[:, 0]  # which says what is wrong
 
     def _read(self, x: Tensor) -> Tensor:
         """What the first layer reads."""
         if self.plan.symbols is None:
             return x
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in DTYPES:
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
         if self.embedding is None:

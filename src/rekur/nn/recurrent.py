@@ -14,9 +14,8 @@ from rekur.cells import load
 from rekur.errors import OptionError, ShapeError, suggest
 from rekur.graph import Cell
 from rekur.nn.layer import Layer, checked, positive
-from rekur.nn.stream import Stream
+from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import Scan, State
-from rekur.run.traced import traced
 
 
 class Recurrent(nn.Module):
@@ -156,9 +155,8 @@ class Recurrent(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream: `(B, feature)` or symbols `(B,)` in, `(B, feature)` and the state after it out."""
-        if self._stream is not None and state is not None and not torch.is_grad_enabled() and not traced():
-            self._check(state, ())
-            return self._stream(x, state)
+        if state is not None and (stream := open_stream(self, state)) is not None:
+            return stream(x, state)
         y, after = self(x[:, None], state)
         return y[:, 0], after
 
@@ -166,22 +164,21 @@ class Recurrent(nn.Module):
     def prepared(self) -> Iterator[None]:
         """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
 
-        A thread may spin meanwhile, waiting for the next step. Change no weights in there.
+        Change no weights in there.
 
         >>> layer = Recurrent("lstm", 2, 3)
         >>> with torch.no_grad(), layer.prepared():
         ...     y, state = layer.step(torch.zeros(1, 2))
         ...     y, state = layer.step(torch.zeros(1, 2), state)
         """
+        with streaming(self, self.stream()):
+            yield
+
+    def stream(self, head: nn.Module | None = None) -> Stream:
+        """Steps through the stack, and through a head, with the weights as they are at the first."""
         if self.bidirectional:
             raise ShapeError("a bidirectional stack cannot take single steps: its second chain starts at the end")
-        stream = Stream([self._layer(i) for i in range(len(self.layers))])
-        outer, self._stream = self._stream, stream
-        try:
-            yield
-        finally:
-            stream.close()
-            self._stream = outer
+        return Stream([self._layer(i) for i in range(len(self.layers))], lambda state: self._check(state, ()), head)
 
     def explain(self) -> str:
         """In a line, how the stack runs and why."""

@@ -77,7 +77,7 @@ def _continued(
 ) -> Iterator[Tensor]:
     symbol: Tensor = prompt[:, -1]
     state: Mapping[str, Tensor] | None = None
-    with model.recurrent.prepared():
+    with model.prepared():
         for _ in range(length):
             if state is None:
                 with _evaluating(model):
