@@ -106,8 +106,7 @@ class SequenceModel(nn.Module):
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
         if plan.symbols is not None and plan.input_size:
-            self.embedding = nn.Embedding(plan.symbols, plan.input_size, **options)
-            nn.init.normal_(self.embedding.weight, generator=generator)
+            self.embedding = _embedding(plan.symbols, plan.input_size, generator, options)
         self.recurrent = Recurrent(
             plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
             dropout=plan.dropout, sizes=plan.sizes, backend=backend, generator=generator, **options,
@@ -177,3 +176,14 @@ class SequenceModel(nn.Module):
             symbols = f"{int(x.min())}..{int(x.max())}"
             raise ShapeError(f"symbols must lie in 0..{self.plan.symbols - 1}, got {symbols}") from None
         return out
+
+
+def _embedding(
+    symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]
+) -> nn.Embedding:
+    weight = torch.empty(symbols, size, **options)
+    if weight.device.type == "meta":  # there is nothing to draw, and torch would import its compiler to do so
+        return nn.Embedding.from_pretrained(weight, freeze=False)
+    made = nn.Embedding(symbols, size, **options)
+    nn.init.normal_(made.weight, generator=generator)
+    return made
