@@ -239,3 +239,22 @@ def test_symbols_without_an_embedding():
         model(torch.tensor([[0, 11]]))
     with pytest.raises(ShapeError, match="the input must be symbols"):
         model(nn.functional.one_hot(x, 11).float())
+
+
+def test_a_model_without_values_is_made_without_drawing(monkeypatch: pytest.MonkeyPatch):
+    """As for a checkpoint: on such tensors torch would import its compiler, which takes longer than all the rest."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it draws")
+
+    plan = Plan(find("lstm"), 4, 6, symbols=5, outputs=5)
+    want = SequenceModel(plan)
+    monkeypatch.setattr(torch.Tensor, "normal_", refuse)
+    with torch.device("meta"):
+        made = SequenceModel(plan)
+    made.to_empty(device="cpu").load_state_dict(want.state_dict())
+    assert {k: p.requires_grad for k, p in made.named_parameters()} == {k: True for k, _ in want.named_parameters()}
+    x = torch.tensor([[0, 4, 2]])
+    assert torch.equal(made(x)[0], want(x)[0])
+    with pytest.raises(AssertionError, match="it draws"):
+        SequenceModel(plan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
@@ -15,7 +16,9 @@ from rekur.nn.layer import positive
 from rekur.nn.noise import dropped
 from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
+from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import State
+from rekur.run.symbols import DTYPES
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,11 @@ class SequenceModel(nn.Module):
                 f"an output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
             )
         self.plan = plan
+        self._stream: Stream | None = None
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
         if plan.symbols is not None and plan.input_size:
-            self.embedding = nn.Embedding(plan.symbols, plan.input_size, **options)
-            nn.init.normal_(self.embedding.weight, generator=generator)
+            self.embedding = _embedding(plan.symbols, plan.input_size, generator, options)
         self.recurrent = Recurrent(
             plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
             connections=plan.connections, dropout=plan.dropout, input_dropout=plan.input_dropout,
@@ -183,14 +186,36 @@ class SequenceModel(nn.Module):
         """
         if self.plan.pooling not in (None, "last"):
             raise ShapeError(f"the model takes the {self.plan.pooling} over whole sequences: it has no single steps")
+        if (stream := open_stream(self)) is not None:
+            read = self._look_up(x)
+            return stream(read, self.recurrent.initial_state(len(read)) if state is None else state)
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
+
+        Change no weights in there. Hooks on the layers, the embedding and the head are not called.
+        """
+        with streaming(self, self.recurrent.stream(self.head)):
+            yield
+
+    def _look_up(self, x: Tensor) -> Tensor:
+        """What the first layer reads of one step, `(B,)` or `(B, I)`."""
+        table = self.embedding
+        if type(table) is not nn.Embedding or table.max_norm is not None or x.dim() != 1 or x.dtype not in DTYPES:
+            return self._read(x[:, None])[:, 0]
+        try:
+            return torch.embedding(table.weight, x)
+        except IndexError:
+            return self._read(x[:, None])[:, 0]  # which says what is wrong
 
     def _read(self, x: Tensor) -> Tensor:
         """What the first layer reads."""
         if self.plan.symbols is None:
             return x
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in DTYPES:
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
         if self.embedding is None:
@@ -201,3 +226,14 @@ class SequenceModel(nn.Module):
             symbols = f"{int(x.min())}..{int(x.max())}"
             raise ShapeError(f"symbols must lie in 0..{self.plan.symbols - 1}, got {symbols}") from None
         return out
+
+
+def _embedding(
+    symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]
+) -> nn.Embedding:
+    weight = torch.empty(symbols, size, **options)
+    if weight.device.type == "meta":  # there is nothing to draw, and torch would import its compiler to do so
+        return nn.Embedding.from_pretrained(weight, freeze=False)
+    made = nn.Embedding(symbols, size, **options)
+    nn.init.normal_(made.weight, generator=generator)
+    return made

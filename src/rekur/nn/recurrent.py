@@ -16,9 +16,8 @@ from rekur.nn.calls import asked, check_names, check_state, last_steps, series
 from rekur.nn.connections import CONNECTIONS, axes_of, connected, layers_of, read_at
 from rekur.nn.layer import Layer, positive
 from rekur.nn.noise import NAME, Masks, Noise, dropped, share
-from rekur.nn.stream import Stream
+from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import Scan, State
-from rekur.run.traced import traced
 
 OUTPUTS = ("every", "last")
 
@@ -230,11 +229,10 @@ class Recurrent(nn.Module):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """One step of a stream: `(B, feature)` or symbols `(B,)` in, `(B, feature)` and the state after it out."""
-        if self._stream is not None and not torch.is_grad_enabled() and not traced():
+        if (stream := open_stream(self)) is not None:
             if state is None:
                 state = self.initial_state(series(x[:, None], self.input_size).shape[0])
-            check_state(_graphs(self._depths()), state)
-            return self._stream(x, state)
+            return stream(x, state)
         y, after, *_ = self._every_step(x[:, None], state, (), (), {})
         return y[:, 0], after
 
@@ -242,23 +240,22 @@ class Recurrent(nn.Module):
     def prepared(self) -> Iterator[None]:
         """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
 
-        Such a step is as in evaluation, whatever the mode. A thread may spin meanwhile, waiting for the next. Change
-        no weights in there.
+        Such a step is as in evaluation, whatever the mode. Change no weights in there.
 
         >>> layer = Recurrent("lstm", 2, 3)
         >>> with torch.no_grad(), layer.prepared():
         ...     y, state = layer.step(torch.zeros(1, 2))
         ...     y, state = layer.step(torch.zeros(1, 2), state)
         """
+        with streaming(self, self.stream()):
+            yield
+
+    def stream(self, head: nn.Module | None = None) -> Stream:
+        """Steps through the stack, and through a head, with the weights as they are at the first."""
         if self.bidirectional:
             raise ShapeError("a bidirectional stack cannot take single steps: its second chain starts at the end")
-        stream = Stream([self._layer(i) for i in range(len(self.layers))], self.connections)
-        outer, self._stream = self._stream, stream
-        try:
-            yield
-        finally:
-            stream.close()
-            self._stream = outer
+        layers, graphs = [self._layer(i) for i in range(len(self.layers))], _graphs(self._depths())
+        return Stream(layers, self.connections, lambda state: check_state(graphs, state), head)
 
     def explain(self) -> str:
         """How the stack runs and why: a line for each run of layers that are alike."""

@@ -216,47 +216,6 @@ class Deal:
         f.loop("0", threads, "1", look)
 
 
-def serve(module: Module, record: Record) -> None:
-    """serve(ctx, tid): run `forward` each time that the ticket rises, until it is below zero.
-
-    What a thread does that waits for single steps: it spins, since waking it would take longer than a step.
-    """
-    f = module.function("serve", ENTRY)
-    module.declare("i32", "sched_yield")
-    ticket = f.field("%ctx", record.array("ticket"), "ptr")
-    look, again, run, rest, gone = (f.label(k) for k in ("look", "again", "run", "rest", "gone"))
-    f.do(f"br label %{look}")
-    f.begin(look)
-    place = f.hold()
-    seen, spins = f.let("phi"), f.let("phi")
-    now = f.let(f"load atomic i64, ptr {ticket} seq_cst, align 8")
-    f.do(f"br i1 {f.let(f'icmp slt i64 {now}, 0')}, label %{gone}, label %{again}")
-    f.begin(again)
-    more = f.add(spins, "1")
-    new = f.let(f"icmp ne i64 {now}, {seen}")
-    f.do(f"br i1 {new}, label %{run}, label %{rest}")
-    f.begin(run)
-    f.call("forward", "ptr %ctx", "i64 %tid")
-    f.do(f"br label %{look}")
-    f.begin(rest)
-    f.when(f.let(f"icmp sgt i64 {more}, {_SPINS}"), lambda: f.do("call i32 @sched_yield()"))
-    last = f.block
-    f.do(f"br label %{look}")
-    f.settle(place, seen, "i64", ("0", "entry"), (now, run), (seen, last))
-    f.settle(place + 1, spins, "i64", ("0", "entry"), ("0", run), (more, last))
-    f.begin(gone)
-
-
-def lead(module: Module, record: Record) -> None:
-    """lead(ctx, tid): let the threads in `serve` go through `forward`, and go with them.
-
-    In one call, for between two a signal could come, and leave the others there to wait.
-    """
-    f = module.function("lead", ENTRY)
-    f.let(f"atomicrmw add ptr {f.field('%ctx', record.array('ticket'), 'ptr')}, i64 1 seq_cst")
-    f.call("forward", "ptr %ctx", "i64 %tid")
-
-
 def barrier(module: Module, record: Record) -> None:
     """Every thread waits until all have come. The counter only rises, so it needs no reset in between."""
     f = module.function("barrier", [("ptr", "ctx")], internal=True)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 
 from rekur.graph import Argument
-from rekur.run.cpu.driver import Deal, Driver, barrier, lead, own_part, serve
+from rekur.run.cpu.driver import Deal, Driver, barrier, own_part
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
@@ -38,8 +38,6 @@ def forward_driver(d: Driver, states: Sequence[Argument], hoisted: bool, weights
 
     f.loop("0", d.chunks, "1", one)
     d.wait()  # whoever returns first reads what all have written
-    serve(d.module, d.record)
-    lead(d.module, d.record)
 
 
 def backward_driver(

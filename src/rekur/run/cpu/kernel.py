@@ -60,7 +60,7 @@ class Compiled:
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
-        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("forward", "serve", "lead"))
+        self.forward = self.library.address("forward")
         if training:
             self.way_back = library(str(self.code.back), target)
             self.backward = self.way_back.address("backward")
@@ -139,6 +139,12 @@ class Run:
         """Have a field of the record point at a tensor, which then lives as long as this run."""
         self.record[field] = v.data_ptr()
         self._held.append(v)
+
+    def move(self, array: str, memory: Tensor) -> None:
+        """Have an array of the code, if it has that, begin where a tensor does."""
+        field = self.frame.code.record.fields.get(f"array {array}")
+        if field is not None:
+            self.point(field, memory)
 
     def call(self, function: int) -> None:
         """Enter the code at an address, all threads together."""
