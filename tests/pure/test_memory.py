@@ -62,7 +62,8 @@ def digits_file(path: Path, rows: int = 60, size: int = 9, most: int = 16) -> Pa
 @pytest.mark.parametrize(("name", "most"), [("d.csv", 16), ("d.csv.gz", 255)])
 def test_digits_from_rows(name: str, most: int, tmp_path: Path):
     some = read_digits([digits_file(tmp_path / name, most=most)])
-    assert (len(some), some.inputs[0].shape, some.inputs[0].dtype) == (60, (9, 1), np.float32)
+    assert (len(some), some.inputs[0].shape) == (60, (9, 1))
+    assert some.inputs[0].dtype == np.float32
     assert [int(digit) for digit in some.targets[:4]] == [0, 1, 2, 0]
     assert some.inputs[1][1, 0] == 1
     assert some.inputs[1][0, 0] == pytest.approx(1 / most)

@@ -34,9 +34,10 @@ def adding(count: int, time: int, generator: np.random.Generator) -> Sequences:
     A step has a value, uniform in 0..1, and a mark. One step of each half is marked, and what is asked for at the end
     is the sum of the two values there. To say 1 always has a mean squared error of 1/6 = 0.1667.
 
-    >>> x = adding(1, 6, np.random.default_rng(0))
-    >>> x.inputs[0].shape, float((x.inputs[0][:, 0] * x.inputs[0][:, 1]).sum()) == x.targets[0]
-    ((6, 2), True)
+    >>> one = adding(1, 6, np.random.default_rng(0))
+    >>> values, marks = one.inputs[0].T
+    >>> marks.tolist(), bool(np.isclose(values @ marks, one.targets[0]))
+    ([0.0, 1.0, 0.0, 0.0, 0.0, 1.0], True)
     """
     values = generator.random((count, time))
     half = time // 2

@@ -42,6 +42,7 @@ class TextModel(NamedTuple):
     """A model of symbols and the vocabulary that it reads and writes.
 
     >>> from rekur.cells import lstm
+    >>> from rekur.nn import Plan
     >>> vocabulary = Vocabulary.build("row, row, row your boat")
     >>> size = len(vocabulary)
     >>> text_model = TextModel(SequenceModel(Plan(lstm, 4, 8, symbols=size, outputs=size, feedback=True)), vocabulary)
