@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from rekur.tasks.classify import Classify
 from rekur.train import FitConfig, Quiet
 
 GOOD, BAD = ("a fine film", "so good !", "fine and good"), ("a dull film", "so bad !", "dull and bad")
-SMALL = {"hidden": 8, "embedding": 8, "batch": 8, "dropout": 0.0, "min_count": 1}
+
+
+def small(files: Path, **changes: Any) -> ClassifyConfig:
+    options: dict[str, Any] = {"hidden": 8, "embedding": 8, "batch": 8, "dropout": 0.0, "min_count": 1}
+    return ClassifyConfig(files=(str(files),), **options | changes)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ def reviews(tmp_path_factory):
 def trained(reviews, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     training = FitConfig(epochs=6, lr=0.02, warmup=0, threads=1)
-    config = ClassifyConfig(files=str(reviews), **SMALL)
+    config = small(reviews)
     folder, _ = train(config, training, runs=runs, name="films", cache=runs / "cache", display=lambda _: Quiet())
     return folder
 
@@ -93,14 +98,14 @@ def test_what_cannot_be_is_said(reviews, tmp_path, options, error, words):
 
 
 def test_characters_and_series(reviews, tmp_path):
-    problem, data = ClassifyConfig(files=str(reviews), kind="characters", longest=6, lower=False).prepare(tmp_path, 0)
+    problem, data = small(reviews, kind="characters", longest=6, lower=False).prepare(tmp_path, 0)
     assert isinstance(problem, Classify)
     assert problem.text(problem.encode("a fine film")) == "a fine"
     assert any("longer than 6 characters" in note for note in data.notes)
 
     rows = [f"{i},{step},{i % 2 + step},{'ab'[i % 2]}" for i in range(40) for step in range(1 + i % 3)]
     (tmp_path / "steps.csv").write_text("\n".join(["id,t,x,label", *rows, ""]))
-    config = ClassifyConfig(files=str(tmp_path / "steps.csv"), kind="series", features=("x",), **SMALL)
+    config = small(tmp_path / "steps.csv", kind="series", features=("x",))
     problem, data = config.prepare(tmp_path, 0)
     assert (problem.symbols, problem.features, problem.labels) == (None, 1, ("a", "b"))
     assert sorted(len(one) for one in data.train(0).inputs)[0::20] == [1, 2]
@@ -112,7 +117,7 @@ def test_vectors_start_the_embedding(reviews, tmp_path):
     from rekur.tasks.supervised import Supervised
 
     (tmp_path / "vectors.txt").write_text("fine 1 2 3\nbad -1 -2 -3\n")
-    config = ClassifyConfig(files=str(reviews), vectors=str(tmp_path / "vectors.txt"), **SMALL | {"embedding": 50})
+    config = small(reviews, vectors=str(tmp_path / "vectors.txt"), embedding=50)
     task = Supervised(config, cache=tmp_path)
     embedding, problem = task.model.embedding, task.problem
     assert embedding is not None

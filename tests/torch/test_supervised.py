@@ -13,7 +13,8 @@ import torch
 from rekur.cells import lstm
 from rekur.errors import CheckpointError, DataError, OptionError
 from rekur.tasks import Predictor, load_model, load_predictor, resume, train
-from rekur.tasks.predictor import rebuild, step_loss, wilson
+from rekur.tasks.findings import wilson
+from rekur.tasks.predictor import rebuild, step_loss
 from rekur.tasks.problem import NOT_ASKED, Problem, Sequences
 from rekur.tasks.supervised import Supervised, held_out
 from rekur.train import Checkpoint, RunFolder, load

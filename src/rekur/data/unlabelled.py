@@ -1,6 +1,7 @@
 """Texts without labels, which a model is to tell about."""
 
 from pathlib import Path
+from typing import Any
 
 from rekur.data.examples import Examples, OnBad, Sieve, bad_bytes
 from rekur.data.labelled import guess_text
@@ -24,6 +25,7 @@ def read_texts(path: Path | str, *, text: str | None = None, on_bad: OnBad = "sk
     """
     path, sieve = Path(path), Sieve(on_bad)
     notes, found = [], []
+    rows: list[tuple[int, Any]]
     if path.suffix.lower() == ".txt":
         try:
             lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()

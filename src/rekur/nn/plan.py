@@ -232,8 +232,6 @@ def _embedding(
     symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]
 ) -> nn.Embedding:
     weight = torch.empty(symbols, size, **options)
-    if weight.device.type == "meta":  # there is nothing to draw, and torch would import its compiler to do so
-        return nn.Embedding.from_pretrained(weight, freeze=False)
-    made = nn.Embedding(symbols, size, **options)
-    nn.init.normal_(made.weight, generator=generator)
-    return made
+    if weight.device.type != "meta":  # there is nothing to draw, and torch would import its compiler to do so
+        nn.init.normal_(weight, generator=generator)
+    return nn.Embedding(symbols, size, _weight=weight)

@@ -256,7 +256,9 @@ class ClassifyConfig(SourcesConfig, ReadingConfig, SupervisedConfig):
             **({"vocabulary": problem.symbols} if problem.symbols else {}),
             "base line": f"{counts.max() / counts.sum():.1%} right by always the same class",
         }
-        vectors = load_vectors(self.vectors, problem.book, cache) if self.vectors else None
+        vectors = None
+        if self.vectors and isinstance(problem.book, Words):
+            vectors = load_vectors(self.vectors, problem.book, cache)
         notes = [*parts.notes(), *self._lengths(parts, problem)]
         if vectors is not None:
             about["words with a vector"] = share = f"{int(vectors.found.sum()):,} of {len(vectors.found):,}"
