@@ -215,7 +215,7 @@ class ReadingConfig:
 
 
 @dataclass(frozen=True)
-class ClassifyConfig(SourcesConfig, ReadingConfig, SupervisedConfig):
+class ClassifyConfig(SupervisedConfig, ReadingConfig, SourcesConfig):
     """All that a classifier is made from, but for how it is trained.
 
     >>> ClassifyConfig(files="reviews.csv", cell="gru").embedding
