@@ -26,7 +26,7 @@ def cache(tmp_path):
 
 
 def test_every_data_set_with_examples_has_a_reader():
-    assert set(_READERS) == {name for name, known in DATASETS.items() if known.use not in ("charlm", "vectors")}
+    assert set(_READERS) == {name for name, known in DATASETS.items() if known.use in ("classify", "tag")}
 
 
 def test_snippets(cache):
@@ -96,36 +96,6 @@ def test_vowels(cache):
     assert list(parts) == ["train", "test"]
 
 
-def test_weather(cache):
-    rows = (
-        b"location,date,precipitation,temp_max,temp_min,wind,weather\nSeattle,2012-01-01,0.0,12.8,5.0,4.7,drizzle\n"
-        b"Seattle,2012-01-02,10.9,10.6,2.8,4.5,rain\nNew York,2012-01-01,0,1,2,3,sun\n"
-    )
-    found = load_dataset("weather", cache("weather", {dataset("weather").path: rows}))["train"]
-    assert (found.inputs, found.labels) == ((("drizzle", "rain"), ("sun",)), ("Seattle", "New York"))
-
-
-def test_digits(cache):
-    row = ",".join(str(i % 17) for i in range(64))
-    rows = f"{row},7\n{row},0\n".encode()
-    found = load_dataset("digits", cache("digits", {dataset("digits").path: rows}))["train"]
-    assert found.labels == ("7", "0")
-    assert (found.inputs[0] == (np.arange(64) % 17 / 16).reshape(8, 8)).all()
-
-
-def test_mnist(cache):
-    def idx(*shape, values):
-        return bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape) + bytes(values)
-
-    files = {}
-    for stem, label in (("train", 3), ("t10k", 4)):
-        files[f"package/data/{stem}-images-idx3-ubyte"] = idx(1, 28, 28, values=[255] * 784)
-        files[f"package/data/{stem}-labels-idx1-ubyte"] = idx(1, values=[label])
-    parts = load_dataset("mnist", cache("mnist", files))
-    assert [part.labels for part in parts.values()] == [("3",), ("4",)]
-    assert (parts["train"].inputs[0] == np.ones((28, 28))).all()
-
-
 def test_vectors_by_name_or_from_a_file(cache, tmp_path):
     import polars
 
@@ -145,9 +115,9 @@ def test_vectors_by_name_or_from_a_file(cache, tmp_path):
 
 
 def test_what_holds_no_examples(tmp_path):
-    with pytest.raises(OptionError, match="rekur train charlm"):
+    with pytest.raises(OptionError, match="files that charlm reads: rekur data where shakespeare"):
         load_dataset("shakespeare", tmp_path)
     with pytest.raises(OptionError, match="see load_vectors"):
         load_dataset("glove-50d", tmp_path)
-    with pytest.raises(DataError, match="`rekur data get mnist` fetches it"):
-        load_dataset("mnist", tmp_path)
+    with pytest.raises(DataError, match="`rekur data get spam` fetches it"):
+        load_dataset("spam", tmp_path)

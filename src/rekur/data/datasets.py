@@ -1,6 +1,5 @@
 """The data sets of the catalogue as examples."""
 
-import csv
 import email
 import email.policy
 import json
@@ -8,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rekur.data.arrays import read_idx, read_ts
+from rekur.data.arrays import read_ts
 from rekur.data.catalogue import DATASETS, dataset
 from rekur.data.examples import Examples, OnBad, Sieve, bad_bytes
 from rekur.data.fetch import find
@@ -27,8 +24,7 @@ Parts = dict[str, Examples[Any, Any]]
 def load_dataset(name: str, cache: Path, *, on_bad: OnBad = "skip") -> Parts:
     """A data set of the catalogue, which `get` has fetched into the cache, as examples.
 
-    What is for `classify` has texts or series, and a label each; what is for `tag` has words and their tags; `mnist`
-    and `digits` have pictures as series of rows from 0 to 1; `weather` has a place's days as words, and the place.
+    What is for `classify` has texts or series, and a label each; what is for `tag` has words and their tags.
 
     Args:
         name: one that `rekur data list` lists.
@@ -36,14 +32,14 @@ def load_dataset(name: str, cache: Path, *, on_bad: OnBad = "skip") -> Parts:
         on_bad: what becomes of broken rows; see `read_labelled`.
 
     Raises:
-        OptionError: there is no such data set, or it holds no examples (a text, or vectors).
+        OptionError: there is no such data set, or it is files that a task reads itself, or vectors.
         DataError: it was not fetched, or is damaged.
     """
     known = dataset(name)
-    if known.use == "charlm":
-        raise OptionError(f'{name!r} is a text and has no labels: rekur train charlm "$(rekur data where {name})"')
     if known.use == "vectors":
         raise OptionError(f"{name!r} is vectors for words and has no examples; see load_vectors")
+    if name not in _READERS:
+        raise OptionError(f"{name!r} is files that {known.use} reads: rekur data where {name} says where they are")
     parts = _READERS[name](find(known, cache), on_bad)
     return {
         part: _called(examples, name if len(parts) == 1 else f"{name} ({part})") for part, examples in parts.items()
@@ -131,31 +127,6 @@ def _written(raw: str) -> str:
     return "\n".join(parts)
 
 
-def _weather(path: Path, on_bad: OnBad) -> Parts:
-    places: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            places.setdefault(row["location"], []).append(row["weather"])
-    days = tuple(tuple(kinds) for kinds in places.values())
-    return {"train": Sieve(on_bad).examples(path.name, [path], days, tuple(places))}
-
-
-def _digits(path: Path, on_bad: OnBad) -> Parts:
-    """64 values from 0 to 16, and the digit."""
-    table = np.loadtxt(path, np.float32, delimiter=",", ndmin=2)
-    pictures = table[:, :-1].reshape(-1, 8, 8) / 16
-    labels = tuple(map(str, table[:, -1].astype(int).tolist()))
-    return {"train": Sieve(on_bad).examples(path.name, [path], tuple(pictures), labels)}
-
-
-def _mnist(folder: Path, on_bad: OnBad) -> Parts:
-    stems = {"train": "train", "test": "t10k"}
-    return {
-        part: read_idx(folder / f"{stem}-images-idx3-ubyte", folder / f"{stem}-labels-idx1-ubyte")
-        for part, stem in stems.items()
-    }
-
-
 _READERS: dict[str, Callable[[Path, OnBad], Parts]] = {
     "snippets": _snippets,
     "snippets-amazon": _snippets,
@@ -169,7 +140,4 @@ _READERS: dict[str, Callable[[Path, OnBad], Parts]] = {
     "porttinari": lambda path, on_bad: {"train": read_conllu(path, on_bad=on_bad)},
     # its rows have ten or twelve columns
     "hironsan": lambda path, on_bad: {"train": read_conll(path, ragged=True, on_bad=on_bad)},
-    "weather": _weather,
-    "digits": _digits,
-    "mnist": _mnist,
 }
