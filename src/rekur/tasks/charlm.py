@@ -12,7 +12,7 @@ from torch import Tensor
 from rekur.cells import load as load_cell
 from rekur.data import ContiguousStream, prepare, read_text, stdlib
 from rekur.errors import BackendError, DataError, OptionError, ShapeError
-from rekur.graph import Cell, equations
+from rekur.graph import Cell
 from rekur.nn import Plan, SequenceModel
 from rekur.tasks.base import DIGEST, ConfiguredTask
 from rekur.tasks.config import CACHE, CharLMConfig
@@ -93,18 +93,9 @@ class CharLM(ConfiguredTask):
             said.append(f"note: passed over {shown}{more}")
         return said
 
-    def cells(self) -> dict[str, str]:
-        """The cell's text."""
-        return {self.plan.cell.name: self.plan.cell.text}
-
     def about(self) -> dict[str, Any]:
         """How the cell runs, its equations, and what the text is."""
-        cell = self.plan.cell
-        return {
-            "backend": self.model.recurrent.explain(),
-            "equations": {cell.name: equations(cell.graph)},
-            "data": self.corpus.describe(),
-        }
+        return super().about() | {"data": self.corpus.describe()}
 
     def chunks(self) -> int:
         """Batches in an epoch."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from rekur.cells import load as load_cell
 from rekur.data import Buckets, WordVectors
 from rekur.errors import BackendError, CheckpointError, OptionError, ShapeError
-from rekur.graph import Cell, equations
+from rekur.graph import Cell
 from rekur.nn import Plan, SequenceModel
 from rekur.tasks.base import DIGEST, ConfiguredTask
 from rekur.tasks.config import CACHE, from_json
@@ -76,19 +76,9 @@ class Supervised(ConfiguredTask):
         """The plan, the problem, and the digest of the data."""
         return {"plan": self.plan.to_json(), "problem": self.problem.to_json(), DIGEST: self.digest}
 
-    def cells(self) -> dict[str, str]:
-        """The cell's text."""
-        return {self.plan.cell.name: self.plan.cell.text}
-
     def about(self) -> dict[str, Any]:
         """How the cell runs, its equations, and what the data is."""
-        cell = self.plan.cell
-        return {
-            "backend": self.model.recurrent.explain(),
-            "equations": {cell.name: equations(cell.graph)},
-            "data": dict(self.data.about),
-            "samples": "What it predicted",
-        }
+        return super().about() | {"data": dict(self.data.about), "samples": "What it predicted"}
 
     def notes(self) -> list[str]:
         """What the data has to say."""
