@@ -6,6 +6,7 @@ error. So does one that rekur's kernels do not compute, and torch's compute it.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
@@ -70,8 +71,8 @@ class DropIn(nn.Module):
         """Why torch's own kernels would run a call now, None where rekur's would."""
         return refusal(self._weights())
 
-    def _weights(self) -> Sequence[Tensor | None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _weights(self) -> Sequence[Tensor | None]: ...
 
 
 class _Layers(DropIn, nn.RNNBase):

@@ -130,8 +130,8 @@ class Problem(ABC):
         """The same by step, for a drawing."""
         return []
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None = None) -> list[Table]:
-        """What a model gets right and wrong of examples; with `data` to learn from also a base line's score."""
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+        """What a model gets right and wrong of examples, beside a base line that learns from `data`."""
         return []
 
 
@@ -164,7 +164,7 @@ class LayersConfig(NetworkConfig):
 
 
 @dataclass(frozen=True)
-class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig):
+class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig, ABC):
     """What every supervised task is made from."""
 
     problem_class: ClassVar[type[Problem]]
@@ -175,9 +175,9 @@ class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig):
         self._check("sizes", all(size >= 1 for size in self.sizes.values()), "1 or more each")
         self._check("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
 
+    @abstractmethod
     def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:
         """The problem and its data."""
-        raise NotImplementedError
 
 
 def no_files(files: Sequence[Path], why: str) -> None:
