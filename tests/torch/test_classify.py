@@ -9,7 +9,7 @@ import pytest
 
 from rekur.cli import main
 from rekur.errors import DataError, OptionError
-from rekur.tasks import ClassifyConfig, load_predictor, train
+from rekur.tasks import ClassifyConfig, base_lines, load_predictor, train
 from rekur.tasks.classify import Classify
 from rekur.train import FitConfig, Quiet
 
@@ -87,12 +87,12 @@ def test_a_class_that_was_not_there_is_named(trained, tmp_path):
         ({"files": "REVIEWS", "text": "revue"}, OptionError, "did you mean 'review'"),
         ({"files": "REVIEWS", "on_bad": "stop"}, DataError, "csv:86: .* is empty; mend it"),
         ({"files": "REVIEWS", "split": (0.5, 0.5, 0.0)}, DataError, "leave none for test"),
+        ({"files": "REVIEWS", "test": "REVIEWS", "split": (0.0, 0.0, 1.0)}, OptionError, "something to train"),
         ({"kind": "characters", "vectors": "glove.txt"}, OptionError, "vectors are for words"),
     ],
 )
 def test_what_cannot_be_is_said(reviews, tmp_path, options, error, words):
-    if options.get("files") == "REVIEWS":
-        options = options | {"files": str(reviews)}
+    options = {k: str(reviews) if v == "REVIEWS" else v for k, v in options.items()}
     with pytest.raises(error, match=words):
         ClassifyConfig(**options).prepare(tmp_path, 0)
 
@@ -135,3 +135,12 @@ def test_the_report_has_the_tables(trained):
     assert '<th scope="row">good</th>' in page
     assert "color-mix" in page
     assert Path(trained.path, "report.html").stat().st_size < 1_000_000
+
+
+def test_without_scikit_learn_there_is_no_base_line_and_it_is_said(reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr(base_lines, "available", lambda: False)
+    problem, data = small(reviews).prepare(tmp_path, 0)
+    assert "no base line beside it: that takes scikit-learn" in data.notes[-1]
+    titles = [table.title for table in problem.tables(data.test, [np.array([0.4, 0.6])] * len(data.test), data)]
+    assert "Beside a base line" not in titles
+    assert "What was taken for what" in titles

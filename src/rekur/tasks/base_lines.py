@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rekur.errors import DataError
-
 Numbers = npt.NDArray[np.int64]
 _STRENGTHS = (1.0, 10.0, 100.0)  # of a logistic regression, from much regularised to little
+
+
+def available() -> bool:
+    """Whether scikit-learn is here, which a logistic regression takes."""
+    return find_spec("sklearn") is not None
 
 
 def bag_of_words(
@@ -22,10 +26,10 @@ def bag_of_words(
     """What a logistic regression on the words of a text, whatever their order, takes the test's texts for.
 
     A word counts by the logarithm of how often it occurs, and the more the fewer texts have it (tf-idf). Of three
-    strengths of regularisation the one that is best on the validation data is taken. DataError where scikit-learn,
-    which does it, is not here.
+    strengths of regularisation the one that is best on the validation data is taken.
     """
-    text = _sklearn().feature_extraction.text
+    from sklearn.feature_extraction import text
+
     counts = text.TfidfVectorizer(analyzer=list, sublinear_tf=True)
     x = counts.fit_transform(train)
     return _regression(x, classes, counts.transform(validation), held, counts.transform(test))
@@ -36,7 +40,9 @@ def summaries(
     test: Sequence[npt.NDArray[Any]],
 ) -> Numbers:  # fmt: skip
     """The same of series: on each feature's mean, deviation, least and greatest value, and on the length."""
-    scale = _sklearn().preprocessing.StandardScaler()
+    from sklearn.preprocessing import StandardScaler
+
+    scale = StandardScaler()
     parts = [np.stack([_summary(one) for one in some]) for some in (train, validation, test)]
     return _regression(
         scale.fit_transform(parts[0]), classes, scale.transform(parts[1]), held, scale.transform(parts[2])
@@ -68,10 +74,13 @@ def _most(counts: Counter[int]) -> int:
 
 
 def _regression(x: Any, classes: Numbers, x_held: Any, held: Numbers, x_test: Any) -> Numbers:
-    linear = _sklearn().linear_model
+    from sklearn.linear_model import LogisticRegression
+
+    if len(set(classes.tolist())) == 1:  # nothing to tell apart
+        return np.full(x_test.shape[0], classes[0])
     best, found = -1, np.zeros(0, np.int64)
     for strength in _STRENGTHS:
-        model = linear.LogisticRegression(C=strength, max_iter=1000).fit(x, classes)
+        model = LogisticRegression(C=strength, max_iter=1000).fit(x, classes)
         right = int((model.predict(x_held) == held).sum())
         if right > best:
             best, found = right, model.predict(x_test).astype(np.int64)
@@ -81,14 +90,3 @@ def _regression(x: Any, classes: Numbers, x_held: Any, held: Numbers, x_test: An
 def _summary(one: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     x = one.astype(np.float64)
     return np.concatenate([x.mean(0), x.std(0), x.min(0), x.max(0), [len(x)]])
-
-
-def _sklearn() -> Any:
-    try:
-        import sklearn
-        import sklearn.feature_extraction.text
-        import sklearn.linear_model
-        import sklearn.preprocessing
-    except ImportError:
-        raise DataError("the base line takes scikit-learn: pip install 'rekur[data]'") from None
-    return sklearn

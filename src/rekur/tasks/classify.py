@@ -150,12 +150,12 @@ class Classify(Problem):
             Track(f"feature {i + 1}", [round(float(v), 3) for v in given[:, i]]) for i in range(min(self.size, 6))
         ]
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None = None) -> list[Table]:
-        """Confusions, scores by class, a base line beside it (with `data` to learn from), and the worst errors."""
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+        """Confusions, scores by class, a base line that learns from `data`, and the worst errors."""
         wanted, guessed = np.array(examples.targets), np.array([int(one.argmax()) for one in outputs])
         worst = findings.errors(self.names, wanted, outputs, lambda i: self.text(examples.inputs[i]))
         found = [findings.confusion(self.names, wanted, guessed), findings.by_label(self.names, wanted, guessed)]
-        if data is not None:
+        if base_lines.available():
             base, name = self._base_line(data.train(0), data.validation, examples)
             found.insert(0, findings.beside(name, wanted, guessed, base, "examples"))
         return found if worst is None else [*found, worst]
@@ -260,6 +260,8 @@ class ClassifyConfig(SupervisedConfig, ReadingConfig, SourcesConfig):
         if self.vectors and isinstance(problem.book, Words):
             vectors = load_vectors(self.vectors, problem.book, cache)
         notes = [*parts.notes(), *self._lengths(parts, problem)]
+        if not base_lines.available():
+            notes.append("there will be no base line beside it: that takes scikit-learn, pip install 'rekur[data]'")
         if vectors is not None:
             about["words with a vector"] = share = f"{int(vectors.found.sum()):,} of {len(vectors.found):,}"
             notes.append(f"{share} words have a vector of {self.vectors}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from tyro.conf import Positional, arg
 
 from rekur.data import DATASETS, Examples, OnBad, load_dataset, split
-from rekur.errors import DataError, suggest
+from rekur.errors import DataError, OptionError, suggest
 
 Reader = Callable[[Path], Examples[Any, Any]]
 _LISTED = 5  # broken rows that are shown before training
@@ -49,11 +49,16 @@ class SourcesConfig:
         given = [_read(name, use, read, cache, self.on_bad) for name in self.files]
         train = _joined([one["train"] for one in given])
         aside = [one["test"] for one in given if "test" in one]
-        if self.test:
-            aside = [read(Path(name)) for name in self.test]
+        if self.test and aside:
+            raise OptionError(
+                f"{aside[0].name} is there to test with; leave out test, or give files instead of the set"
+            )
+        aside += [read(Path(name)) for name in self.test]
         shares = self.split
         if aside:
             whole = shares[0] + shares[1]
+            if not whole:
+                raise OptionError(f"split is {shares}; it must leave something to train and to validate with")
             shares = (shares[0] / whole, 1 - shares[0] / whole, 0.0)
         # a sentence's tags are no one label to have equal shares of
         labels = [label if isinstance(label, str) else 0 for label in train.labels]
