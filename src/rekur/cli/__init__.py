@@ -19,7 +19,7 @@ COMMANDS = {
     "data": "list, fetch and find real data sets by name",
     "cells": "list the recurrent cells, or show one in its equations",
     "bench": "time rekur on this machine against what you would use instead",
-    "demo": "train a small LSTM for about three minutes and watch it learn to write",
+    "demo": "train a small LSTM for some minutes and watch it learn to write",
 }
 _LIST = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
 HELP = f"""\

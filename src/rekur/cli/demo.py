@@ -12,7 +12,7 @@ OPTIONS = shlex.split(
 HELP = f"""\
 usage: rekur demo [OPTIONS]
 
-Train a small LSTM on the source of Python's standard library for about three minutes, and watch it learn to write.
+Train a small LSTM on the source of Python's standard library for some minutes, and watch it learn to write.
 It stands for this command, and takes further options of it:
 
   rekur train charlm {shlex.join(OPTIONS)}
