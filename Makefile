@@ -26,11 +26,11 @@ $(READY): pyproject.toml constraints.txt
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: env ## train a small LSTM for about three minutes and watch it learn to write
+demo: env ## train a small LSTM for some minutes and watch it learn to write
 	$(BIN)/rekur demo
 
 test: lint ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: env ## style and types only
 	$(BIN)/ruff check

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from rekur.nn import torch_layer
 from rekur.tasks import CharLM, CharLMConfig
-from rekur.tasks.charlm import begin
+from rekur.tasks.start import begin
 from rekur.train import FitConfig, Quiet
 from rekur.train.environment import environment
 

@@ -29,6 +29,7 @@ _HOME = {  # public name -> the package that it comes from
     "Plan": "rekur.nn",
     "Binding": "rekur.nn",
     "SequenceModel": "rekur.nn",
+    "accelerate": "rekur.interop",
 }
 __all__ = list(_HOME)
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # the table again, for type checkers and editors; a test hold
     from rekur.graph import named as named
     from rekur.graph import neighbour as neighbour
     from rekur.graph import weight as weight
+    from rekur.interop import accelerate as accelerate
     from rekur.nn import Binding as Binding
     from rekur.nn import Plan as Plan
     from rekur.nn import Recurrent as Recurrent

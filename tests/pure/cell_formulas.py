@@ -64,9 +64,25 @@ def elman_relu(m, w, x, h):
     return (v * (v > 0),)
 
 
+def indrnn(m, w, x, h):
+    v = w["hidden.x"] @ x + w["hidden.h"] * h + w["hidden.bias"]
+    return (v * (v > 0),)
+
+
 def lstm(m, w, x, h, c):
     gates = {name: linear(w, name, x=x, h=h) for name in ("forget", "input", "candidate", "output")}
     return memory_cell(m, c, **gates)
+
+
+def lstm_1997(m, w, x, h, c):
+    i, g, o = (linear(w, name, x=x, h=h) for name in ("input", "candidate", "output"))
+    c = c + sigmoid(m, i) * (4 / (1 + m.exp(-g)) - 2)
+    return sigmoid(m, o) * (2 / (1 + m.exp(-c)) - 1), c
+
+
+def cifg(m, w, x, h, c):
+    f, g, o = (linear(w, name, x=x, h=h) for name in ("forget", "candidate", "output"))
+    return memory_cell(m, c, forget=f, input=-f, candidate=g, output=o)  # 1 - sigmoid(f) is sigmoid(-f)
 
 
 def peephole(m, w, x, h, c):
@@ -96,6 +112,34 @@ def gru_after(m, w, x, h):
     return (n + z * (h - n),)
 
 
+def mgu(m, w, x, h):
+    f = sigmoid(m, linear(w, "forget", x=x, h=h))
+    return (h + f * (m.tanh(linear(w, "candidate", x=x, h=f * h)) - h),)
+
+
+def ugrnn(m, w, x, h):
+    c = m.tanh(linear(w, "candidate", x=x, h=h))
+    return (c + sigmoid(m, linear(w, "update", x=x, h=h)) * (h - c),)
+
+
+def mut1(m, w, x, h):
+    z = sigmoid(m, linear(w, "update", x=x))
+    r = sigmoid(m, linear(w, "reset", x=x, h=h))
+    return (h + z * (m.tanh(linear(w, "candidate", h=r * h) + m.tanh(x)) - h),)
+
+
+def mut2(m, w, x, h):
+    z = sigmoid(m, linear(w, "update", x=x, h=h))
+    r = sigmoid(m, x + linear(w, "reset", h=h))
+    return (h + z * (m.tanh(linear(w, "candidate", x=x, h=r * h)) - h),)
+
+
+def mut3(m, w, x, h):
+    z = sigmoid(m, linear(w, "update", x=x, h=m.tanh(h)))
+    r = sigmoid(m, linear(w, "reset", x=x, h=h))
+    return (h + z * (m.tanh(linear(w, "candidate", x=x, h=r * h)) - h),)
+
+
 def highway(m, w, x, h, depth):
     for d in range(depth):
         reads = {"x": x, "h": h} if d == 0 else {"h": h}
@@ -104,14 +148,26 @@ def highway(m, w, x, h, depth):
     return (h,)
 
 
+def gained(w, name, **read):
+    return w[f"{name}.gain"] * normal(products(w, name, **read))
+
+
 def layer_norm_lstm(m, w, x, h, c):
     def gate(name):
-        of_x = w[f"{name}_x.gain"] * normal(products(w, f"{name}_x", x=x))
-        of_h = w[f"{name}_h.gain"] * normal(products(w, f"{name}_h", h=h))
-        return of_x + of_h + w[f"{name}.bias"]
+        return gained(w, f"{name}_x", x=x) + gained(w, f"{name}_h", h=h) + w[f"{name}.bias"]
 
     c = sigmoid(m, gate("forget")) * c + sigmoid(m, gate("input")) * m.tanh(gate("candidate"))
     return sigmoid(m, gate("output")) * m.tanh(w["cell.gain"] * normal(c) + w["cell.bias"]), c
+
+
+def layer_norm_gru(m, w, x, h):
+    r, z = (
+        sigmoid(m, gained(w, f"{name}_x", x=x) + gained(w, f"{name}_h", h=h) + w[f"{name}.bias"])
+        for name in ("reset", "update")
+    )
+    of_x = gained(w, "candidate_x", x=x) + w["candidate_x.bias"]
+    of_h = gained(w, "candidate_h", h=h) + w["candidate_h.bias"]
+    return (h + z * (m.tanh(of_x + r * of_h) - h),)
 
 
 def mogrifier(m, w, x, h, c, rounds):
@@ -126,6 +182,11 @@ def mogrifier(m, w, x, h, c, rounds):
 def mingru(m, w, x, h):
     z = sigmoid(m, linear(w, "update", x=x))
     return (h + z * (linear(w, "candidate", x=x) - h),)
+
+
+def minlstm(m, w, x, h):
+    f, i = (sigmoid(m, linear(w, name, x=x)) for name in ("forget", "input"))
+    return ((f * h + i * linear(w, "candidate", x=x)) / (f + i),)
 
 
 def attend(m, w, x, h, context, memory):
@@ -156,18 +217,29 @@ def row_lstm(m, w, xi, xf, xg, xo, h, c, h_left, h_right):
 CASES: Mapping[str, Formula] = {
     "elman": elman,
     "elman-relu": elman_relu,
+    "irnn": elman_relu,  # which differs in how it starts
+    "indrnn": indrnn,
     "lstm": lstm,
+    "lstm-1997": lstm_1997,
+    "cifg": cifg,
     "peephole": peephole,
     "lstm-projected": lstm_projected,
     "gru": gru,
     "gru-after": gru_after,
+    "mgu": mgu,
+    "ugrnn": ugrnn,
+    "mut1": mut1,
+    "mut2": mut2,
+    "mut3": mut3,
     "highway:1": partial(highway, depth=1),
     "highway": partial(highway, depth=5),
     "layer-norm-lstm": layer_norm_lstm,
+    "layer-norm-gru": layer_norm_gru,
     "mogrifier:0": partial(mogrifier, rounds=0),
     "mogrifier:1": partial(mogrifier, rounds=1),
     "mogrifier": partial(mogrifier, rounds=5),
     "mingru": mingru,
+    "minlstm": minlstm,
     "attend": attend,
     "lstm2d": lstm2d,
     "row-lstm": row_lstm,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rekur.cells import ZOO, Cell, cell, find, gate, sigmoid, tanh
+from rekur.cells import ZOO, Cell, affine, cell, find, gate, log, named, sigmoid, tanh
 from rekur.graph import Graph, Node, parse, to_text
 from tests.pure.cell_formulas import CASES, READS, Weights
 
@@ -40,7 +40,10 @@ POINTWISE: Mapping[str, Callable[..., Array]] = {
     "mul": np.multiply,
     "tanh": np.tanh,
     "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "neg": np.negative,
+    "log": np.log,
     "relu": lambda v: np.maximum(v, 0.0),
+    "softplus": lambda v: np.logaddexp(v, 0.0),
 }
 OVER_AXIS: Mapping[str, Callable[..., Array]] = {"sum": np.sum, "softmax": softmax, "standardise": standardise}
 
@@ -108,6 +111,16 @@ def test_a_step_is_the_formula_after_printing_and_parsing(name: str):
     assert differences(again, name, random_leaves(name)) == {}
 
 
+def test_the_shares_of_minlstm_where_both_of_its_gates_round_to_zero():
+    leaves = random_leaves("minlstm")
+    for k, v in leaves.items():
+        leaves[k] = np.zeros_like(v) if k[0] in ("forget.x", "input.x") else v
+    leaves["forget.bias", 0], leaves["input.bias", 0] = np.full(5, -1000.0), np.full(5, -1001.0)
+    new = leaves["candidate.x", 0] @ leaves["x", 0] + leaves["candidate.bias", 0]
+    kept = 1 / (1 + np.exp(-1))  # log f - log i is 1
+    assert np.allclose(run(find("minlstm").graph, leaves)["h"], kept * leaves["h", 0] + (1 - kept) * new)
+
+
 @cell
 def gates_swapped(x, h, c):
     f = gate("input", sigmoid, x, h)
@@ -135,6 +148,21 @@ def update_turned_round(x, h):
     return z * n + (1 - z) * h
 
 
+@cell
+def tanh_elsewhere(x, h):
+    z = gate("update", sigmoid, x, h)
+    r = gate("reset", sigmoid, x, h=tanh(h))
+    n = gate("candidate", tanh, x, h=r * h)
+    return n * z + h * (1 - z)
+
+
+@cell
+def shares_exchanged(x, h):
+    f, i = sigmoid(affine("input", x)), sigmoid(affine("forget", x))
+    f = named("forget", sigmoid(log(f) - log(i)))
+    return f * h + (1 - f) * affine("candidate", x)
+
+
 TURNED = "%90 = transpose(hidden.h) [H H]\n%1 = matvec(%90, h) [H]"
 transposed = Cell(parse(find("elman").text.replace("%1 = matvec(hidden.h, h) [H]", TURNED)))
 
@@ -146,6 +174,9 @@ transposed = Cell(parse(find("elman").text.replace("%1 = matvec(hidden.h, h) [H]
         (old_cell_put_out, "lstm", {"h"}),
         (update_turned_round, "gru", {"h"}),
         (transposed, "elman", {"h"}),
+        (find("gru"), "mut3", {"h"}),
+        (tanh_elsewhere, "mut3", {"h"}),
+        (shares_exchanged, "minlstm", {"h"}),
     ],
 )
 def test_a_wrong_cell_is_found(wrong: Cell, name: str, states: set[str]):

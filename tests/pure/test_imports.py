@@ -135,7 +135,25 @@ def test_help_and_drawing_import_no_torch():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "train charlm", "sample", "eval", "runs", "report", "cells", "bench", "demo"]
+    "command",
+    [
+        "",
+        "train",
+        "train charlm",
+        "train classify",
+        "train icecream",
+        "train memory",
+        "sample",
+        "eval",
+        "predict",
+        "runs",
+        "report",
+        "data",
+        "data get",
+        "cells",
+        "bench",
+        "demo",
+    ],
 )
 def test_help_of_the_command_line_loads_no_torch(command: str):
     arguments = [*command.split(), "--help"]

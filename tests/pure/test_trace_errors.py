@@ -316,7 +316,7 @@ def too_long_a_name(x, h):
     return named("n" * 65, tanh(h))  # here
 
 
-@wrong("'d.x' begins as the names that rekur gives: d., hoisted., saved.; call it otherwise")
+@wrong("'d.x' begins as the names that rekur gives: d., hoisted., noise., saved.; call it otherwise")
 def name_of_a_gradient(x, h):
     return affine("d", x, h)  # here
 

@@ -34,7 +34,7 @@ def events(reason: str) -> list[tuple[str, int, dict[str, Any]]]:
         (
             "start", 0,
             {"task": "charlm", "parameters": 212480, "threads": 2, "backend": "torch's LSTM", "total": 1000,
-             "chunks": 250, "unit": "characters", "resume": None},
+             "chunks": 250, "unit": "characters", "measure": "nats", "resume": None},
         ),
         ("sample", 0, {"epoch": 0, "title": "temperature 0.5", "text": NASTY}),
         ("sample", 0, {"epoch": 0, "title": "temperature [b]1[/b]", "text": "one\n\n\ntwo"}),

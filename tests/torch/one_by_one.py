@@ -21,6 +21,8 @@ from tests.pure.cell_formulas import CASES, READS, Weights
 
 CHAINS = tuple(name for name in CASES if name not in READS)
 """Every cell of the zoo that is not for a lattice."""
+SQUARE = ("mut1", "mut2")
+"""Those that read as many features as they have units."""
 FUSED = ("lstm", "gru-after", "elman", "elman-relu")
 """Those that are a layer of torch."""
 EXACT = tuple([(name, "reference") for name in CHAINS] + [(name, "fused") for name in FUSED])

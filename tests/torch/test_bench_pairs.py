@@ -28,6 +28,10 @@ class World:
     def clock(self) -> float:
         return self.now
 
+    def rest(self, seconds: float) -> None:
+        self.called += " "
+        self.now += seconds
+
     def side(self, name: str, *seconds: float) -> Timed:
         """A side whose calls take the seconds given, one after the other, and then the last for ever."""
         left = list(seconds)
@@ -81,28 +85,29 @@ def test_the_geometric_mean_is_that_of_ratios():
 
 def test_sides_take_turns_and_each_is_first_in_every_other_pair():
     world = World()
-    pairs = alternate(world.side("o", 1.0), world.side("t", 3.0), seconds=40.0, clock=world.clock)
+    pairs = alternate(world.side("o", 1.0), world.side("t", 3.0), seconds=40.0, clock=world.clock, rest=world.rest)
     assert pairs.ours == (1.0,) * 10
     assert pairs.theirs == (3.0,) * 10
-    assert world.called == "oott" + "ot" + "otto" * 5  # warm-up and length of each, one of both, the pairs
+    order = "oott" + "ot" + "otto" * 5  # warm-up and length of each, one of both, the pairs
+    assert world.called == "".join(f" {side}" for side in order)  # each after a rest
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.0, FEWEST), (1e9, MOST)])
 def test_there_are_neither_too_few_pairs_nor_too_many(seconds: float, count: int):
     world = World()
-    pairs = alternate(world.side("o", 1.0), world.side("t", 1.0), seconds, world.clock)
+    pairs = alternate(world.side("o", 1.0), world.side("t", 1.0), seconds, world.clock, world.rest)
     assert len(pairs.ours) == len(pairs.theirs) == count
 
 
 def test_the_first_call_is_not_counted():
     world = World()
-    pairs = alternate(world.side("o", 1e6, 1.0), world.side("t", 1e6, 2.0), 30.0, world.clock)
+    pairs = alternate(world.side("o", 1e6, 1.0), world.side("t", 1e6, 2.0), 30.0, world.clock, world.rest)
     assert (set(pairs.ours), set(pairs.theirs)) == ({1.0}, {2.0})
 
 
 def test_a_sample_of_a_short_side_is_many_calls():
     world = World()
-    pairs = alternate(world.side("o", 1e-3), world.side("t", 1.0), 0.0, world.clock)
+    pairs = alternate(world.side("o", 1e-3), world.side("t", 1.0), 0.0, world.clock, world.rest)
     assert world.called.count("t") == 2 + 1 + FEWEST
     assert world.called.count("o") == 2 + (1 + FEWEST) * 5
     assert pairs.ours == pytest.approx((1e-3,) * FEWEST)
@@ -110,7 +115,7 @@ def test_a_sample_of_a_short_side_is_many_calls():
 
 def test_a_machine_that_slows_down_does_not_change_the_ratio():
     world = World(drift=1e-3)
-    pairs = alternate(world.side("o", 1.0), world.side("t", 2.0), 90.0, world.clock)
+    pairs = alternate(world.side("o", 1.0), world.side("t", 2.0), 90.0, world.clock, world.rest)
     assert pairs.ours[-1] > 1.05 * pairs.ours[0]
     ratios = [b / a for a, b in zip(pairs.ours, pairs.theirs, strict=True)]
     assert interval(ratios).median == pytest.approx(2.0, rel=0.002)
@@ -136,7 +141,7 @@ def test_what_a_side_needs_is_open_only_while_it_runs_and_costs_nothing():
         assert not open_now
         world.now += 2.0
 
-    pairs = alternate(Timed(ours, ready), Timed(theirs), 0.0, world.clock)
+    pairs = alternate(Timed(ours, ready), Timed(theirs), 0.0, world.clock, world.rest)
     assert (set(pairs.ours), set(pairs.theirs)) == ({1.0}, {2.0})
 
 
@@ -150,9 +155,9 @@ def test_python_collects_no_garbage_while_the_clock_runs():
     def broken() -> None:
         raise ValueError
 
-    alternate(Timed(side), Timed(side), 0.0, world.clock)
+    alternate(Timed(side), Timed(side), 0.0, world.clock, world.rest)
     assert seen == {False}
     assert gc.isenabled()
     with pytest.raises(ValueError):  # noqa: PT011
-        alternate(Timed(broken), Timed(side), 0.0, world.clock)
+        alternate(Timed(broken), Timed(side), 0.0, world.clock, world.rest)
     assert gc.isenabled()

@@ -17,7 +17,8 @@ from rekur.errors import CheckpointError, DataError, OptionError
 from rekur.nn import Plan, SequenceModel
 from rekur.tasks import CharLM, CharLMConfig, TextModel, load_model, resume, train
 from rekur.tasks.config import from_json
-from rekur.tasks.text_model import find_checkpoint, rebuild, total
+from rekur.tasks.rebuild import find_checkpoint
+from rekur.tasks.text_model import rebuild, total
 from rekur.train import Checkpoint, FitConfig, RunFolder, load
 from tests.torch.charlm_tiny import OWN_CELL, TRAINING, config, one_thread, plain_loss, quiet, text
 from tests.torch.train_tiny import Crash, CrashAt, record

@@ -92,7 +92,7 @@ def test_help_lists_the_commands(capsys: Capture):
         ("runs", ["ROOT", "(default: runs)"]),
         ("report", ["RUN"]),
         ("cells", ["NAME"]),
-        ("demo", ["three minutes", "rekur train charlm --name demo"]),
+        ("demo", ["some minutes", "rekur train charlm --name demo"]),
     ],
 )
 def test_every_command_has_help(command: str, shown: list[str], capsys: Capture):

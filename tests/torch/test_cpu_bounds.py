@@ -21,6 +21,7 @@ from rekur.run.cpu import arena, job, kernel
 from rekur.run.cpu.arena import Arena, Layout
 from rekur.run.cpu.frame import Frame
 from rekur.run.cpu.kernel import Compiled
+from rekur.run.cpu.pages import Pages
 from rekur.run.cpu.target import AVX2, Target, host
 from tests.compare import Named
 from tests.torch.cpu_cases import Case, compile_for, results, same
@@ -119,21 +120,47 @@ def test_margins_and_uninitialised_memory(plain: list[tuple[Case, Named]], monke
         assert margins.touched() == 0, one
 
 
-def test_memory_of_huge_pages(monkeypatch: pytest.MonkeyPatch):
+def test_large_memory_is_used_again(monkeypatch: pytest.MonkeyPatch):
+    """And what the call before has left in it changes nothing."""
     one = cases()[0]
     want = results(one)
-    made: list[int] = []
-    huge = arena._huge
+    pages, new = Pages(), list[bool]()
+    take = pages.take
 
-    def counted(size: int) -> Tensor:
-        made.append(size)
-        return huge(size)
+    def soiled(size: int) -> tuple[Tensor, bool]:
+        memory, fresh = take(size)
+        new.append(fresh)
+        return memory if fresh else memory.fill_(torch.nan), fresh
 
     monkeypatch.setattr(arena, "_FRESH", 4)
-    monkeypatch.setattr(arena, "_huge", counted)
-    assert same(results(one), want) == set()
-    assert len(made) == 4 + len(want)  # two on the way forth and two on the way back, and what is handed out
+    monkeypatch.setattr(arena, "pages", pages)
+    monkeypatch.setattr(pages, "take", soiled)
+    for _ in range(2):
+        assert same(results(one), want) == set()
+    pieces = len(new) // 2  # each time two on the way forth, two on the way back, and what is handed out
+    assert pieces >= 4 + len(want)
+    assert new[0]
+    assert not any(new[pieces:])
     assert not bool(arena.zeros(1000).any())
+
+
+def test_no_more_memory_is_kept_than_was_in_use():
+    pages = Pages()
+    large, small = pages.take(1 << 20)[0], pages.take(1 << 19)[0]
+    most = large.nbytes + small.nbytes
+    assert pages.held == most
+    del large
+    assert pages.held == most
+    between, new = pages.take(1 << 19)  # takes the large one, which it fits in
+    assert not new
+    assert pages.held == most
+    other, new = pages.take(1 << 20)
+    assert new
+    assert pages.held == most + other.nbytes
+    del between, small, other
+    assert pages.held == most + (1 << 22)
+    pages.take(1 << 23)
+    assert pages.held == 1 << 25
 
 
 def test_a_write_beyond_an_array_is_found(monkeypatch: pytest.MonkeyPatch):

@@ -100,6 +100,10 @@ def multiplied(f: Functions, rows: int, k: int, o: int) -> Iterator[str]:
         between = c.clone()
         between.as_strided((rows, width), (width + 4, 1)).fill_(torch.nan)
         yield "" if between.isnan().all() else f"{name}: wrote between rows"
+        whole = f.rows(start if kind == "itself" else torch.full((rows, width), torch.nan), width + 4)
+        f.product(left, k + 5, weight, whole if kind == "itself" else i, ldi, whole, width + 4, rows, k, 0, panels)
+        got_at_once = whole.as_strided((rows, width), (width + 4, 1))
+        yield "" if torch.equal(got_at_once, got) else f"{name}: all panels at once give other bits"
         for r in range(rows):  # one at a time, whatever the tile
             alone = f.empty(width)
             f.product(left[r * (k + 5) :], k + 5, weight, f.place(first[r]), 0, alone, width, 1, k, 0, panels)
@@ -188,7 +192,8 @@ def checks(f: Functions) -> Iterator[str]:
     c = f.columns
     for o, k in itertools.product((1, 5, c - 1, c, c + 1, 2 * c + 3), (0, 1, 7, 33)):
         yield from packed(f, o, k)
-    for rows, k, o in [*((r, 5, c + 3) for r in range(1, 14)), (3, 0, 2), (7, 1, 1), (2, 130, c), (5, 3, 3 * c - 1)]:
+    shapes = [(r, 5, 7 * c + 3) for r in (1, 2, 3, 4, 7, 8)] + [(r, 5, c + 3) for r in range(1, 14)]
+    for rows, k, o in [*shapes, (3, 0, 2), (7, 1, 1), (2, 130, c), (5, 3, 3 * c - 1)]:
         yield from multiplied(f, rows, k, o)
     for o, k in itertools.product((1, 7, 13), (1, c, 4 * c + 1)):
         yield from summed(f, o, k, [3, 3], 3, 1)

@@ -57,12 +57,12 @@ def test_a_team_that_is_too_small_is_not_used(monkeypatch: pytest.MonkeyPatch):
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(lambda record, tid: ran.append(tid))
     address = ctypes.cast(run, ctypes.c_void_p).value
     assert address is not None
-    assert there.run(2, address, 0)
+    assert there.entry(2, address, 0)()
     assert sorted(ran) == [0, 1]
     limit = ctypes.CDLL(None).omp_set_max_active_levels
     limit(0)
     try:
-        assert not there.run(2, address, 0)
+        assert not there.entry(2, address, 0)()
         assert len(ran) == 2
     finally:
         limit(1)

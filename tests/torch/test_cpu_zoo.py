@@ -151,9 +151,15 @@ def naming(x, h, arriving):
     return tanh(affine("a", x, h) + arriving), tanh(h * arriving)
 
 
+@cell(x="H")
+def passing(x, h):
+    """An input added to a product, whose gradient is thereby the sum's, and read by a product before the loop too."""
+    return tanh(affine("a", x, h=(x + affine("b", h)) * h))
+
+
 ODD = (
     swapping, keeping, doubling, repeating, copying, holding, counting, reading_matrices, adding, spreading,
-    overflowing, naming,
+    overflowing, naming, passing,
 )  # fmt: skip
 
 

@@ -61,6 +61,8 @@ def test_orthogonal():
         ("ones", torch.ones(200, 300)),
         ("constant=-1.5", torch.full((200, 300), -1.5)),
         ("identity", torch.eye(200, 300)),
+        ("identity=0.25", 0.25 * torch.eye(200, 300)),
+        ("identity=0", torch.zeros(200, 300)),
     ],
 )
 def test_fixed(init: str, want: Tensor):

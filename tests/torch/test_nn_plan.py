@@ -14,13 +14,17 @@ from torch import nn
 
 from rekur.cells import find, lstm
 from rekur.errors import CheckpointError, OptionError, ShapeError
-from rekur.nn import Plan, SequenceModel
+from rekur.nn import Noise, Plan, SequenceModel
 
 PLANS = {
     "characters": Plan(lstm, 4, 6, 2, dropout=0.3, symbols=11, outputs=11, feedback=True),
     "features": Plan(find("gru"), 4, 6, bidirectional=True),
     "labels": Plan(find("lstm-projected"), 4, 6, 2, bidirectional=True, sizes={"P": 3}, symbols=11, outputs=2),
-}
+    "noisy": Plan(
+        lstm, 4, 6, 2, outputs=2, connections="dense", input_dropout=0.1, recurrent_dropout=0.2, zoneout={"h": 0.3},
+        weight_drop=0.4, learn_initial_state=True,
+    ),
+}  # fmt: skip
 BY_NAME = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 
 
@@ -59,6 +63,26 @@ def test_the_json_holds_no_part_of_the_plan():
 
 
 GOOD = PLANS["characters"].to_json()
+FIRST = {
+    "cell": "lstm", "input_size": 4, "hidden_size": 6, "num_layers": 2, "bidirectional": False, "dropout": 0.3,
+    "sizes": {}, "symbols": 11, "outputs": 11, "feedback": True,
+}  # fmt: skip
+"""As the first version wrote it"""
+
+
+def test_a_plan_of_the_first_version():
+    assert Plan.from_json(FIRST, {"lstm": lstm}) == PLANS["characters"]
+    assert GOOD.keys() > FIRST.keys()
+
+
+def test_noise_and_connections_are_in_the_plan():
+    plan = PLANS["noisy"]
+    of = made(plan).recurrent
+    assert (of.connections, of.noise) == ("dense", Noise(0.1, 0.2, {"h": 0.3}, 0.4))
+    assert "layers.1.initial.h" in of.state_dict()
+    for changes in ({"input_dropout": 0.5}, {"connections": "dense"}):
+        with pytest.raises(OptionError, match="first layer reads symbols, and this is for features; say input_size"):
+            made(replace(PLANS["characters"], input_size=0, **changes))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +97,9 @@ GOOD = PLANS["characters"].to_json()
         (GOOD | {"hidden_size": None}, "its hidden_size is None"),
         (GOOD | {"num_layers": True}, "its num_layers is True"),
         (GOOD | {"bidirectional": 0}, "its bidirectional is 0"),
+        (GOOD | {"zoneout": "0.1"}, "its zoneout is '0.1'"),
+        (GOOD | {"learn_initial_state": 1}, "its learn_initial_state is 1"),
+        ({k: v for k, v in FIRST.items() if k != "sizes"}, "this is not a plan: it must have"),
         (GOOD | {"dropout": "0.1"}, "its dropout is '0.1'"),
         (GOOD | {"sizes": [["P", 3]]}, "its sizes is [['P', 3]]"),
         (GOOD | {"symbols": "all"}, "its symbols is 'all'"),
@@ -212,3 +239,22 @@ def test_symbols_without_an_embedding():
         model(torch.tensor([[0, 11]]))
     with pytest.raises(ShapeError, match="the input must be symbols"):
         model(nn.functional.one_hot(x, 11).float())
+
+
+def test_a_model_without_values_is_made_without_drawing(monkeypatch: pytest.MonkeyPatch):
+    """As for a checkpoint: on such tensors torch would import its compiler, which takes longer than all the rest."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it draws")
+
+    plan = Plan(find("lstm"), 4, 6, symbols=5, outputs=5)
+    want = SequenceModel(plan)
+    monkeypatch.setattr(torch.Tensor, "normal_", refuse)
+    with torch.device("meta"):
+        made = SequenceModel(plan)
+    made.to_empty(device="cpu").load_state_dict(want.state_dict())
+    assert {k: p.requires_grad for k, p in made.named_parameters()} == {k: True for k, _ in want.named_parameters()}
+    x = torch.tensor([[0, 4, 2]])
+    assert torch.equal(made(x)[0], want(x)[0])
+    with pytest.raises(AssertionError, match="it draws"):
+        SequenceModel(plan)

@@ -107,6 +107,8 @@ def test_options_that_make_no_sense(options: dict[str, Any], says: str):
 
 
 def test_shapes_that_do_not_fit():
+    with pytest.raises(TrainingError, match="no symbol can be drawn"):
+        draw(torch.zeros(2, 0), torch.zeros(2))
     for logits, uniforms in ((torch.zeros(3), torch.zeros(3)), (torch.zeros(2, 3), torch.zeros(3))):
         with pytest.raises(ShapeError, match=r"logits must be \(B, V\) and uniforms \(B,\)"):
             draw(logits, uniforms)

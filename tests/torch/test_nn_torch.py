@@ -169,8 +169,12 @@ def test_layers_that_a_module_has_not():
     for layer, reverse in ((2, False), (-1, False), (0, True)):
         with pytest.raises(OptionError, match=f"has no layer {layer}"):
             torch_layer(nn.LSTM(3, 5, 2), layer, reverse)
-    with pytest.raises(OptionError, match="LSTMCell"):
-        torch_layer(nn.LSTMCell(3, 5))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="has no layer 0 in reverse"):
+        torch_layer(nn.LSTMCell(3, 5), reverse=True)
+    with pytest.raises(OptionError, match="or a cell of one, got Linear"):
+        torch_layer(nn.Linear(3, 5))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="no layer of mode 'RNN_SINE'"):
+        torch_layer(nn.RNNCell(3, 5, nonlinearity="sine"))
 
 
 def test_a_projected_layer_is_not_fused():

@@ -23,7 +23,7 @@ def test_who_runs_what(name: str):
     kernel = compile(find(name))
     runs = [b.name for b in kernel.backends]
     assert runs == [b for b in BACKENDS if b in runs]  # in their order, of which the reference is the last
-    assert ("fused" in runs) is (name in (*FUSED, "mogrifier:0"))  # which is an LSTM
+    assert ("fused" in runs) is (name in (*FUSED, "irnn", "mogrifier:0"))
     assert runs[-1] == "reference"
     assert kernel.explain().startswith(f"{find(name).name} runs on {runs[0]} (")
     for other in set(BACKENDS) - set(runs):

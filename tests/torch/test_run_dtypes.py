@@ -34,6 +34,10 @@ def test_low_precision_is_near_the_truth(name: str, backend: str, dtype: torch.d
     p = lengths_only(Problem(name, LIVE), LENGTHS)
     exact, got = in_dtype(p, torch.float64, backend), in_dtype(p, dtype, backend)
     assert {v.dtype for v in got.values()} == {dtype}
+    off = [v["output"] <= 0 for v in (exact, got)]
+    if any(n.op == "relu" for n in p.graph.nodes) and not torch.equal(*off):  # rounding has turned a unit on or off
+        assert name == "indrnn"
+        exact = {k: v for k, v in exact.items() if not k.startswith("gradient")}
     some = 32 * torch.finfo(dtype).eps
     wrong = {k: v for k, v in exact.items() if not (got[k].double() - v).abs().max() <= some * (v.abs().max() + 0.1)}
     assert wrong == {}

@@ -136,3 +136,42 @@ def test_copied_and_pickled():
         assert isinstance(again, State)
         assert differ(again, state, within=0.0) == {}
         assert again["0.h"].data_ptr() != state["0.h"].data_ptr()
+
+
+class Once:
+    """Says when its tensors are made."""
+
+    made = 0
+
+    def unpack(self) -> dict[str, torch.Tensor]:
+        self.made += 1
+        return {"h": torch.arange(3.0), "c": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda s: s["h"],
+        list,
+        len,
+        repr,
+        lambda s: s.detach(),
+        lambda s: "c" in s,
+        pytree.tree_flatten,
+        copy.deepcopy,
+        lambda s: pickle.loads(pickle.dumps(s)),
+    ],
+)
+def test_tensors_are_made_when_somebody_asks(ask):
+    once = Once()
+    state = State.later(once)
+    assert (state.packed, once.made) == (once, 0)
+    ask(state)
+    assert (state.packed, once.made) == (None, 1)
+    assert list(state) == ["h", "c"]
+    state["h"].add_(1.0)
+    assert state["h"].tolist() == [1.0, 2.0, 3.0]
+    assert copy.deepcopy(state)["h"].tolist() == [1.0, 2.0, 3.0]
+    assert once.made == 1
+    with pytest.raises(KeyError, match="no state 'b'"):
+        state["b"]

@@ -1,4 +1,4 @@
-"""Long short-term memory: plain, with peepholes, with a projected output."""
+"""Long short-term memory: plain, as of 1997, with coupled gates, with peepholes, with a projected output."""
 # mypy: allow-untyped-defs
 
 from rekur.graph import affine, cell, gate, named, sigmoid, tanh, weight
@@ -19,6 +19,39 @@ def lstm(x, h, c):
     g = gate("candidate", tanh, x, h)
     o = gate("output", sigmoid, x, h)
     c = f * c + i * g
+    return o * tanh(c), c
+
+
+@cell
+def lstm_1997(x, h, c):
+    """LSTM as first published, without a forget gate: its memory cells add up what enters them.
+
+    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997; here every gate and
+    memory cell reads the input and all outputs of the step before.
+
+    Its squashing functions are kept: 4σ(v) − 2 for what enters, which is 2 tanh(v/2), and 2σ(c) − 1 for what comes
+    out, which is tanh(c/2).
+    """
+    i = gate("input", sigmoid, x, h)
+    g = named("candidate", 2 * tanh(0.5 * affine("candidate", x, h)))
+    o = gate("output", sigmoid, x, h)
+    c = c + i * g
+    return o * tanh(0.5 * c), c
+
+
+@cell
+def cifg(x, h, c):
+    """LSTM whose input gate is one minus its forget gate: coupled input and forget gates (CIFG).
+
+    Source: Greff, Srivastava, Koutník, Steunebrink and Schmidhuber, "LSTM: A Search Space Odyssey", IEEE
+    Transactions on Neural Networks and Learning Systems 28, 2017; here without peepholes.
+
+    The forget gate's bias starts at 1.
+    """
+    f = gate("forget", sigmoid, x, h, bias=1.0)
+    g = gate("candidate", tanh, x, h)
+    o = gate("output", sigmoid, x, h)
+    c = f * c + (1 - f) * g
     return o * tanh(c), c
 
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from rekur.cells.attention import attend
-from rekur.cells.elman import elman, elman_relu
+from rekur.cells.elman import elman, elman_relu, irnn
 from rekur.cells.grid import lstm2d, row_lstm
 from rekur.cells.gru import gru, gru_after
 from rekur.cells.highway import highway
-from rekur.cells.layer_norm import layer_norm_lstm
-from rekur.cells.linear import mingru
-from rekur.cells.lstm import lstm, lstmp, peephole
+from rekur.cells.independent import indrnn
+from rekur.cells.layer_norm import layer_norm_gru, layer_norm_lstm
+from rekur.cells.linear import mingru, minlstm
+from rekur.cells.lstm import cifg, lstm, lstm_1997, lstmp, peephole
 from rekur.cells.mogrifier import mogrifier
+from rekur.cells.mutants import mut1, mut2, mut3
+from rekur.cells.one_gate import mgu, ugrnn
 from rekur.errors import OptionError, suggest
 from rekur.graph import Cell
 
@@ -23,15 +26,26 @@ ZOO: Mapping[str, Cell | Callable[..., Cell]] = MappingProxyType(
     {
         "elman": elman,
         "elman-relu": elman_relu,
+        "irnn": irnn,
+        "indrnn": indrnn,
         "lstm": lstm,
+        "lstm-1997": lstm_1997,
+        "cifg": cifg,
         "peephole": peephole,
         "lstm-projected": lstmp,
         "gru": gru,
         "gru-after": gru_after,
+        "mgu": mgu,
+        "ugrnn": ugrnn,
+        "mut1": mut1,
+        "mut2": mut2,
+        "mut3": mut3,
         "highway": highway,
         "layer-norm-lstm": layer_norm_lstm,
+        "layer-norm-gru": layer_norm_gru,
         "mogrifier": mogrifier,
         "mingru": mingru,
+        "minlstm": minlstm,
         "attend": attend,
         "lstm2d": lstm2d,
         "row-lstm": row_lstm,

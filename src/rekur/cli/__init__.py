@@ -12,12 +12,14 @@ from rekur.errors import OptionError, RekurError, suggest
 COMMANDS = {
     "train": "train a model on your own data, or go on with a run",
     "sample": "let a trained model write",
-    "eval": "measure a trained model on a text",
+    "predict": "let a trained model predict",
+    "eval": "measure a trained model on a text, or on other data",
     "runs": "list runs with their results",
     "report": "write a run's report again",
+    "data": "list, fetch and find real data sets by name",
     "cells": "list the recurrent cells, or show one in its equations",
     "bench": "time rekur on this machine against what you would use instead",
-    "demo": "train a small LSTM for about three minutes and watch it learn to write",
+    "demo": "train a small LSTM for some minutes and watch it learn to write",
 }
 _LIST = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
 HELP = f"""\

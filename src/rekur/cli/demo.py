@@ -12,7 +12,7 @@ OPTIONS = shlex.split(
 HELP = f"""\
 usage: rekur demo [OPTIONS]
 
-Train a small LSTM on the source of Python's standard library for about three minutes, and watch it learn to write.
+Train a small LSTM on the source of Python's standard library for some minutes, and watch it learn to write.
 It stands for this command, and takes further options of it:
 
   rekur train charlm {shlex.join(OPTIONS)}
@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
         return 0
     asked = [*OPTIONS, *arguments]
     print(f"$ rekur train charlm {shlex.join(asked)}\n")
-    folder, result = train.charlm(asked)
+    folder, result = train.new("charlm", asked)
     if result.reason != "interrupted":
         more = [str(folder.path), "--prompt", "def ", "--temperature", "0.7", "--seed", "0"]
         print(f"\n$ rekur sample {shlex.join(more)}\n")

@@ -1,15 +1,18 @@
-"""`rekur eval`: how well a trained model foresees a text."""
+"""`rekur eval`: how well a trained model foresees a text, or predicts what its task asks for."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from rekur.cli.options import Run, parse
+from rekur.cli.options import Run, named_run, parse, supervised
 from rekur.data import UNKNOWN, Unseen, read_text
 from rekur.train.display import printable
+
+if TYPE_CHECKING:
+    from rekur.train import Checkpoint
 
 _TIME = 256  # steps of a chunk
 
@@ -18,7 +21,8 @@ _TIME = 256  # steps of a chunk
 class EvalOptions:
     """Measure how well a trained model foresees a text: loss, bits and perplexity.
 
-    The text is read once from its beginning to its end, the state carried all the way.
+    The text is read once from its beginning to its end, the state carried all the way. Runs of other tasks have
+    other options: rekur eval RUN --help.
     """
 
     run: Run
@@ -31,15 +35,55 @@ class EvalOptions:
     """Parts of the text to read side by side, each from a fresh state: faster, a little less exact."""
 
 
+@dataclass(frozen=True)
+class PredictorOptions:
+    """Measure how well a trained model predicts: its loss and, of classes, how much is right (95 % interval)."""
+
+    run: Run
+    """A run's folder, whose best checkpoint is taken, or a checkpoint."""
+    files: Annotated[
+        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: the run's own data)")
+    ] = ()
+    """Other data, in files as the task reads them."""
+    split: Annotated[str, arg(metavar="SPLIT")] = "test"
+    """Which part of the run's own data: test or validation."""
+
+
 def run(arguments: list[str]) -> int:
-    """Print loss, bits and perplexity."""
+    """Print loss, bits and perplexity, or loss and accuracy."""
+    named = named_run(arguments)
+    return _predictor(arguments, *named) if named and supervised(named[1]) else _text(arguments)
+
+
+def _predictor(arguments: list[str], path: Path, saved: "Checkpoint") -> int:
+    options = parse(PredictorOptions, "eval", arguments)
+    from rekur.tasks.predictor import rebuild
+    from rekur.tasks.supervised import held_out
+    from rekur.train.scores import logged, loss, rest
+
+    predictor = rebuild(saved)
+    problem = predictor.problem
+    if options.files:
+        source, examples = ", ".join(file.name for file in options.files), problem.read(options.files)
+    else:
+        source, examples = held_out(options.run, saved, options.split)
+    result = predictor.score(examples)
+    scores = logged(result.scores(), problem.measure)
+    print(f"{printable(source)}: {result.items:,} {problem.unit}, by {path}\n{loss(scores)}")
+    if "accuracy" in scores:
+        print(rest(scores).strip())
+    return 0
+
+
+def _text(arguments: list[str]) -> int:
     options = parse(EvalOptions, "eval", arguments)
     texts = read_text(options.files)
     import numpy as np
     from rich.console import Console
     from rich.progress import track
 
-    from rekur.tasks.text_model import find_checkpoint, rebuild, total
+    from rekur.tasks.rebuild import find_checkpoint
+    from rekur.tasks.text_model import rebuild, total
     from rekur.train import load
 
     path = find_checkpoint(options.run)

@@ -35,17 +35,25 @@ def run(arguments: list[str]) -> int:
     for name, status, *numbers in table:
         left = f"{name:{widths[0]}}   {status:{widths[1]}}"
         print(left, *(f"{text:>{width}}" for text, width in zip(numbers, widths[2:], strict=True)), sep="   ")
+    if any(row.bits is None and row.best_loss is not None for row in rows):
+        print("a loss in brackets is a mean of squared errors, not in bits")
     for row in rows:
         if row.note:
             print(printable(f"{root / row.name}: {row.note}"))
     return 0
 
 
+def _loss(row: RunRow) -> str:
+    if row.best_loss is None:
+        return ""
+    return f"({row.best_loss:.4g})" if row.bits is None else f"{row.bits:.4f}"
+
+
 def _cells(root: Path, row: RunRow) -> tuple[str, ...]:
     return (
         printable(str(root / row.name)),
         printable(row.status),
-        "" if row.bits is None else f"{row.bits:.4f}",
+        _loss(row),
         "" if row.steps is None else f"{row.steps:,}",
         "" if row.seconds is None else duration(row.seconds),
         f"{row.size / 1e6:,.1f}",

@@ -7,17 +7,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from rekur.data.sources import Texts
+from rekur.data.splits import SPLITS, ends
 from rekur.data.vocabulary import Symbols, Unit, Vocabulary
 from rekur.errors import DataError, OptionError, suggest
 
-SPLITS = ("train", "validation", "test")
 _FORMAT = 1
 
 
@@ -89,7 +88,7 @@ def prepare(
         raise OptionError(f"no unit {unit!r}; a symbol is one of 'characters' or 'bytes'")
     if unit == "bytes" and min_count != 1:
         raise OptionError(f"min_count is {min_count}, but bytes have no rare symbols; leave it out or use characters")
-    ends = _ends(fractions)
+    cuts = ends(fractions)
     key = hashlib.sha256(json.dumps([_FORMAT, unit, min_count, texts.sha256]).encode()).hexdigest()[:32]
     folder = cache / key
     try:
@@ -108,16 +107,8 @@ def prepare(
             symbols = _load(folder)[1]
         except OSError as error:
             raise DataError(f"cannot keep the encoded text in {str(folder)!r}: {error.strerror}") from None
-    first, second, last = (math.floor(len(symbols) * end) for end in ends)
+    first, second, last = (math.floor(len(symbols) * end) for end in cuts)
     return Corpus(texts, vocabulary, symbols, (first, second, last), note)
-
-
-def _ends(fractions: Sequence[float]) -> list[Fraction]:
-    """Where the splits end, exactly as the decimals say: 0.7 + 0.1 in floating point falls short of 0.8."""
-    if len(fractions) != len(SPLITS) or not all(0 <= f <= 1 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
-        raise OptionError(f"{', '.join(SPLITS)} are to be three fractions that add up to 1, not {tuple(fractions)}")
-    train, validation, _ = (Fraction(str(f)) for f in fractions)
-    return [train, min(train + validation, Fraction(1)), Fraction(1)]
 
 
 def _store(folder: Path, vocabulary: Vocabulary, texts: Texts) -> None:

@@ -42,7 +42,7 @@ class Document:
             if text:
                 yield text
         if digest.hexdigest() != self.sha256:
-            raise DataError(f"{_show(self.path)} changed while it was being read; start again once it is at rest")
+            raise DataError(f"{show(self.path)} changed while it was being read; start again once it is at rest")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def read_text(sources: Path | str | Iterable[Path | str], name: str | None = Non
         status = _stat(path)
         first = taken.setdefault((status.st_dev, status.st_ino), path)
         if first is not path:
-            skipped.append(Skipped(path, f"is the same file as {_show(first)}"))
+            skipped.append(Skipped(path, f"is the same file as {show(first)}"))
         elif (document := _check(path, status)).characters:
             documents.append(document)
         else:
@@ -123,7 +123,7 @@ def read_text(sources: Path | str | Iterable[Path | str], name: str | None = Non
             try:
                 take(file)
             except DataError as error:
-                skipped.append(Skipped(file, str(error).removeprefix(f"{_show(file)} ")))
+                skipped.append(Skipped(file, str(error).removeprefix(f"{show(file)} ")))
     if not documents:
         raise DataError(_nothing(paths, skipped))
     if name is None:
@@ -143,7 +143,7 @@ def stdlib_sources() -> list[Path]:
         folders[:] = [f for f in folders if f not in _NOT_LIBRARY]  # pruned: site-packages may hold gigabytes
         files += [Path(at, n) for n in names if n.endswith(".py")]
     if not files:
-        raise DataError(f"this Python has no library sources in {_show(root)}; name a text file or a folder instead")
+        raise DataError(f"this Python has no library sources in {show(root)}; name a text file or a folder instead")
     return sorted(files)
 
 
@@ -152,8 +152,9 @@ def stdlib() -> Texts:
     return read_text(stdlib_sources(), name=f"Python {platform.python_version()} standard library")
 
 
-def _show(path: Path) -> str:
-    return repr(str(path))  # repr: a name that is not valid UTF-8 can still be printed
+def show(path: Path) -> str:
+    """A path for a message: quoted, so that also a name that is not valid UTF-8 can be printed."""
+    return repr(str(path))
 
 
 def _stat(path: Path) -> os.stat_result:
@@ -162,22 +163,22 @@ def _stat(path: Path) -> os.stat_result:
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(_missing(path)) from None
     except OSError as error:  # a loop of links, a folder that may not be entered, a name that is too long
-        raise DataError(f"{_show(path)} cannot be read: {error.strerror}") from None
+        raise DataError(f"{show(path)} cannot be read: {error.strerror}") from None
 
 
 def _missing(path: Path) -> str:
     if path.is_symlink():
-        return f"{_show(path)} is a link to {_show(path.readlink())}, which does not exist"
+        return f"{show(path)} is a link to {show(path.readlink())}, which does not exist"
     absolute = path.absolute()
     parent = next(p for p in absolute.parents if p.exists())
     wanted = absolute.relative_to(parent).parts[0]
     if not parent.is_dir():
-        return f"{_show(path)} does not exist: {_show(parent)} is a file, not a folder"
+        return f"{show(path)} does not exist: {show(parent)} is a file, not a folder"
     try:
         near = suggest(wanted, sorted(entry.name for entry in parent.iterdir()))
     except OSError:
         near = ""
-    return f"{_show(path)} does not exist: no {wanted!r} in {_show(parent)}{near}"
+    return f"{show(path)} does not exist: no {wanted!r} in {show(parent)}{near}"
 
 
 def _walk(folder: Path, skipped: list[Skipped]) -> list[Path]:
@@ -196,7 +197,7 @@ def _walk(folder: Path, skipped: list[Skipped]) -> list[Path]:
 
 def _check(path: Path, status: os.stat_result) -> Document:
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{_show(path)} is a pipe or a device, and rekur reads a text more than once; save it first")
+        raise DataError(f"{show(path)} is a pipe or a device, and rekur reads a text more than once; save it first")
     digest = hashlib.sha256()
     characters = 0
     for raw, text in _read(path):
@@ -216,9 +217,9 @@ def _read(path: Path) -> Iterator[tuple[bytes, str]]:
                 raw = file.read(_PIECE)
                 if offset == 0 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                     guess = "UTF-32" if raw.startswith(codecs.BOM_UTF32_LE) else "UTF-16"
-                    raise _not_utf8(path, f"is not UTF-8: it begins with the mark of {guess} at byte 0", guess)
+                    raise not_utf8(path, f"is not UTF-8: it begins with the mark of {guess} at byte 0", guess)
                 if (nul := raw.find(0)) >= 0:
-                    raise DataError(f"{_show(path)} is binary, not text: it has a NUL byte at byte {offset + nul}")
+                    raise DataError(f"{show(path)} is binary, not text: it has a NUL byte at byte {offset + nul}")
                 text = decoder.decode(raw, final=not raw)
                 yield raw, newlines.decode(text, final=not raw)
                 if not raw:
@@ -227,22 +228,23 @@ def _read(path: Path) -> Iterator[tuple[bytes, str]]:
     except UnicodeDecodeError as error:
         # What the decoder looked at begins before `raw` by a character cut in two, or after it by the mark.
         at = offset + len(raw) - len(error.object) + error.start
-        raise _not_utf8(path, f"is not UTF-8 at byte {at} (0x{error.object[error.start]:02x})", "LATIN1") from None
+        raise not_utf8(path, f"is not UTF-8 at byte {at} (0x{error.object[error.start]:02x})", "LATIN1") from None
     except OSError as error:
-        raise DataError(f"{_show(path)} cannot be read: {error.strerror}") from None
+        raise DataError(f"{show(path)} cannot be read: {error.strerror}") from None
 
 
-def _not_utf8(path: Path, what: str, guess: str) -> DataError:
+def not_utf8(path: Path, what: str, guess: str) -> DataError:
+    """An error for a file in another encoding, with the command that converts it."""
     command = f"iconv -f {guess} -t UTF-8 {shlex.quote(str(path))} > {shlex.quote(path.stem + '.utf8' + path.suffix)}"
-    return DataError(f"{_show(path)} {what}; if it is {guess} text, convert it: {command}")
+    return DataError(f"{show(path)} {what}; if it is {guess} text, convert it: {command}")
 
 
 def _nothing(paths: list[Path], skipped: list[Skipped]) -> str:
     if not paths:
         return "no text was given; name a file or a folder"
     if len(paths) == len(skipped) == 1 and skipped[0].path == paths[0]:
-        return f"{_show(paths[0])} {skipped[0].reason}; there is nothing to read"
-    where = ", ".join(map(_show, paths))
-    why = "".join(f"\n  {_show(s.path)} {s.reason}" for s in skipped[:5])
+        return f"{show(paths[0])} {skipped[0].reason}; there is nothing to read"
+    where = ", ".join(map(show, paths))
+    why = "".join(f"\n  {show(s.path)} {s.reason}" for s in skipped[:5])
     more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
     return f"no text in {where}; passed over:{why or ' nothing, there are no files'}{more}"

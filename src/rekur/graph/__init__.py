@@ -28,6 +28,7 @@ from rekur.graph.language import (
     weight,
     where,
 )
+from rekur.graph.noise import masked_state, mean_zoneout, recurrent_weights, zoneout
 from rekur.graph.ops import EPSILON, OPS, Leaf, Op, Type
 from rekur.graph.rewrite import Rate, barriers, rates, regroup, simplify, with_outputs
 from rekur.graph.save import save, with_saved
@@ -40,8 +41,9 @@ from rekur.graph.verify import verify
 __all__ = [
     "EPSILON", "OPS", "Argument", "Cell", "Graph", "Leaf", "Node", "Op", "Pack", "Rate", "Schedule", "Split", "Stage",
     "Sum", "Type", "affine", "barriers", "cell", "derive", "equations", "exp", "gate", "gradient_name", "layer_norm",
-    "log", "make", "max_over", "maximum", "mean_over", "named", "neighbour", "one_hot", "parse", "rates", "regroup",
-    "relu", "same_structure", "save", "schedule", "sigmoid", "simplify", "softmax", "softplus", "split", "spread",
-    "sqrt", "standardise", "stop", "structure_hash", "sum_over", "tanh", "text_hash", "to_text", "verify", "walk",
-    "weight", "where", "with_outputs", "with_saved",
+    "log", "make", "masked_state", "max_over", "maximum", "mean_over", "mean_zoneout", "named", "neighbour",
+    "one_hot", "parse", "rates", "recurrent_weights", "regroup", "relu", "same_structure", "save", "schedule",
+    "sigmoid", "simplify", "softmax", "softplus", "split", "spread", "sqrt", "standardise", "stop", "structure_hash",
+    "sum_over", "tanh", "text_hash", "to_text", "verify", "walk", "weight", "where", "with_outputs", "with_saved",
+    "zoneout",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ def affine(
     :param size: the axis of the result.
     :param bias: its initial value (True is 0), or False for none.
     :param init: how the weights start, for all or by operand: uniform (±1/√rows, torch's), glorot,
-        orthogonal, identity, zeros, ones, constant=C, normal=S, uniform=A.
+        orthogonal, identity, zeros, ones, constant=C, normal=S, uniform=A, identity=C.
     :param tie: the name of an earlier affine over the same names, whose weights are used.
 
     Raises CellError for a name declared twice, a computed value without a name, and axes that do not fit.
@@ -118,7 +118,7 @@ def _weight(name: str, axes: tuple[str, ...], init: str, matrix: bool) -> Node:
     if not INIT.fullmatch(init):
         raise CellError(
             f"{name!r} cannot be initialised as {init!r}; there are uniform, glorot, orthogonal, identity, zeros, "
-            "ones, constant=C, normal=S, uniform=A"
+            "ones, constant=C, normal=S, uniform=A, identity=C"
         )
     return current().parameter(Leaf(name, axes, init=init, matrix=matrix))
 

@@ -11,12 +11,14 @@ from rekur.graph.ops import OPS, Leaf, Type
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,95}")  # an author's is shorter: passes put something before it
 AXIS = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,15}")
-INIT = re.compile(r"uniform|glorot|orthogonal|identity|zeros|ones|(?:constant|normal|uniform)=-?[0-9.e+-]{1,24}")
+INIT = re.compile(
+    r"uniform|glorot|orthogonal|identity|zeros|ones|(?:constant|normal|uniform|identity)=-?[0-9.e+-]{1,24}"
+)
 MAX_NODES = 20_000
 MAX_RANK = 4
 MAX_OFFSET = 999_999
 MAX_NAME = 64
-RESERVED = ("d.", "hoisted.", "saved.")
+RESERVED = ("d.", "hoisted.", "noise.", "saved.")
 """How the names begin that passes give; an author's does not."""
 
 
@@ -98,9 +100,9 @@ def _weight(graph: Graph, leaf: Leaf) -> None:
     if not INIT.fullmatch(leaf.init):
         raise GraphError(
             f"{graph.name}: {leaf.name!r} cannot be initialised as {leaf.init!r}; there are uniform, glorot, "
-            "orthogonal, identity, zeros, ones, constant=C, normal=S, uniform=A"
+            "orthogonal, identity, zeros, ones, constant=C, normal=S, uniform=A, identity=C"
         )
-    if leaf.init in ("orthogonal", "identity", "glorot") and not leaf.matrix:
+    if leaf.init.partition("=")[0] in ("orthogonal", "identity", "glorot") and not leaf.matrix:
         raise GraphError(f"{graph.name}: {leaf.name!r} is a vector and cannot be initialised as {leaf.init}")
 
 

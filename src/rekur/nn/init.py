@@ -23,8 +23,8 @@ def initial_weights(
     """Fresh weights by name, for axes of the given sizes.
 
     `uniform` is ±1/√rows (what torch's recurrent layers use), `uniform=A` ±A, `glorot` ±√(6 / (rows + columns))
-    (Glorot and Bengio, 2010), `orthogonal` a random orthogonal matrix (Saxe et al., 2014). OptionError where a size
-    is not given.
+    (Glorot and Bengio, 2010), `orthogonal` a random orthogonal matrix (Saxe et al., 2014), `identity=C` C times the
+    identity. OptionError where a size is not given.
 
     >>> from rekur.cells import lstm
     >>> initial_weights(lstm.graph, {"I": 2, "H": 3})["forget.bias"]
@@ -46,7 +46,7 @@ def _start(leaf: Leaf, sizes: Mapping[str, int], generator: torch.Generator | No
     if how in ("zeros", "ones", "constant"):
         return v.fill_(float(number or how == "ones"))
     if how == "identity":
-        return torch.nn.init.eye_(v)
+        return torch.nn.init.eye_(v).mul_(float(number or 1))
     if how == "orthogonal":
         return torch.nn.init.orthogonal_(v, generator=generator)
     if how == "normal":

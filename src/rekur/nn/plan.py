@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,12 @@ from torch import Tensor, nn
 from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
+from rekur.nn.noise import dropped
+from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
+from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import State
+from rekur.run.symbols import DTYPES
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Plan:
     """The wiring of a sequence model, read by drawing, sampling, checkpoints and export.
 
     Symbols go through an embedding or to the first layer themselves, features go in as they are; then a stack of one
-    cell; then a linear head.
+    cell; then, where one answer a sequence is wanted, pooling over its steps; then a linear head.
     """
 
     cell: Cell
@@ -38,20 +43,37 @@ class Plan:
     symbols: int | None = None
     """V, where the input is symbols 0 … V-1"""
     outputs: int | None = None
-    """What the head puts out at every step; None where the model ends with the stack"""
+    """What the head puts out; None where the model ends with the stack"""
     feedback: bool = False
     """Whether what comes out is the next thing to go in: such a model can be sampled"""
+    connections: str = "plain"
+    """How layers read those below; for this and what follows see `Recurrent`"""
+    input_dropout: float = 0.0
+    """On what each layer reads, the same features at all steps of a sequence"""
+    recurrent_dropout: float = 0.0
+    """On the state as products read it, the same units at all steps of a sequence"""
+    zoneout: float | Mapping[str, float] = 0.0
+    """The share of units that keep their state in a step, for all states or by state"""
+    weight_drop: float = 0.0
+    """On the weights that multiply the state"""
+    learn_initial_state: bool = False
+    """Whether what sequences start from is learnt"""
+    pooling: Pooling | None = None
+    """How the steps of a sequence become one vector: last, mean or max; None where every step has its output"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the cell by its name, its text is kept beside."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {
             "cell": self.cell.name,
             "sizes": dict(self.sizes),
+            "zoneout": dict(self.zoneout) if isinstance(self.zoneout, Mapping) else self.zoneout,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], cells: Mapping[str, Cell]) -> Plan:
         """What `to_json` gave, with the cells by name; CheckpointError where it is not that."""
+        if isinstance(values, Mapping):
+            values = {**_SINCE, **values}
         if not isinstance(values, Mapping) or set(values) != set(_KINDS):
             raise CheckpointError(f"this is not a plan: it must have {', '.join(_KINDS)}")
         for name, kind in _KINDS.items():
@@ -65,8 +87,15 @@ class Plan:
 _KINDS: Mapping[str, Any] = {
     "cell": str, "input_size": int, "hidden_size": int, "num_layers": int, "bidirectional": bool,
     "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
+    "connections": str, "input_dropout": int | float, "recurrent_dropout": int | float,
+    "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool, "pooling": str | None,
 }  # fmt: skip
 """Field -> what it is in JSON"""
+_SINCE: Mapping[str, Any] = {
+    "connections": "plain", "input_dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0,
+    "learn_initial_state": False, "pooling": None,
+}  # fmt: skip
+"""Fields that the first checkpoints have not, and what they mean there"""
 
 
 class SequenceModel(nn.Module):
@@ -98,15 +127,30 @@ class SequenceModel(nn.Module):
                 "a model with feedback reads its own output: it needs one direction, and as many symbols as outputs; "
                 f"got symbols={plan.symbols}, outputs={plan.outputs}, bidirectional={plan.bidirectional}"
             )
+        if plan.symbols is not None and not plan.input_size:
+            dense = plan.connections == "dense" and plan.num_layers > 1
+            for what in [*["input_dropout"] * bool(plan.input_dropout), *["dense connections"] * dense]:
+                raise OptionError(
+                    f"{what}: the first layer reads symbols, and this is for features; say input_size, the size of "
+                    "an embedding"
+                )
+        if plan.pooling is not None and (plan.feedback or plan.pooling not in get_args(Pooling)):
+            raise OptionError(
+                f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs "
+                f"an output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
+            )
         self.plan = plan
+        self._stream: Stream | None = None
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
         if plan.symbols is not None and plan.input_size:
-            self.embedding = nn.Embedding(plan.symbols, plan.input_size, **options)
-            nn.init.normal_(self.embedding.weight, generator=generator)
+            self.embedding = _embedding(plan.symbols, plan.input_size, generator, options)
         self.recurrent = Recurrent(
             plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
-            dropout=plan.dropout, sizes=plan.sizes, backend=backend, generator=generator, **options,
+            connections=plan.connections, dropout=plan.dropout, input_dropout=plan.input_dropout,
+            recurrent_dropout=plan.recurrent_dropout, zoneout=plan.zoneout, weight_drop=plan.weight_drop,
+            learn_initial_state=plan.learn_initial_state, sizes=plan.sizes, backend=backend, generator=generator,
+            **options,
         )  # fmt: skip
         self.head = None
         if plan.outputs is not None:
@@ -123,25 +167,55 @@ class SequenceModel(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)` and the state out."""
+        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, or pooled `(B, outputs)`, and the state."""
         x = self._read(x)
         if x.is_floating_point():  # symbols are there or not
-            x = nn.functional.dropout(x, self.plan.dropout, self.training)
+            x = dropped(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
+        if self.plan.pooling is not None:
+            y = pool(y, self.plan.pooling, lengths, bidirectional=self.plan.bidirectional)
         if self.head is not None:
-            y = self.head(nn.functional.dropout(y, self.plan.dropout, self.training))
+            y = self.head(dropped(y, self.plan.dropout, self.training))
         return y, final
 
     def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream, without dropout: `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out."""
+        """One step of a stream, `(B,)` symbols or `(B, I)` features in, `(B, outputs)` out: without dropout on the
+        input and before the head; of what is inside, see `Recurrent.step`.
+
+        ShapeError for a model that pools over steps by mean or max: a step by itself has no output.
+        """
+        if self.plan.pooling not in (None, "last"):
+            raise ShapeError(f"the model takes the {self.plan.pooling} over whole sequences: it has no single steps")
+        if (stream := open_stream(self)) is not None:
+            read = self._look_up(x)
+            return stream(read, self.recurrent.initial_state(len(read)) if state is None else state)
         y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Within it, `step` without gradients uses the weights as they are at its first call, laid out once.
+
+        Change no weights in there. Hooks on the layers, the embedding and the head are not called.
+        """
+        with streaming(self, self.recurrent.stream(self.head)):
+            yield
+
+    def _look_up(self, x: Tensor) -> Tensor:
+        """What the first layer reads of one step, `(B,)` or `(B, I)`."""
+        table = self.embedding
+        if type(table) is not nn.Embedding or table.max_norm is not None or x.dim() != 1 or x.dtype not in DTYPES:
+            return self._read(x[:, None])[:, 0]
+        try:
+            return torch.embedding(table.weight, x)
+        except IndexError:
+            return self._read(x[:, None])[:, 0]  # which says what is wrong
 
     def _read(self, x: Tensor) -> Tensor:
         """What the first layer reads."""
         if self.plan.symbols is None:
             return x
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in (torch.int64, torch.int32):
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in DTYPES:
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
         if self.embedding is None:
@@ -152,3 +226,12 @@ class SequenceModel(nn.Module):
             symbols = f"{int(x.min())}..{int(x.max())}"
             raise ShapeError(f"symbols must lie in 0..{self.plan.symbols - 1}, got {symbols}") from None
         return out
+
+
+def _embedding(
+    symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]
+) -> nn.Embedding:
+    weight = torch.empty(symbols, size, **options)
+    if weight.device.type != "meta":  # there is nothing to draw, and torch would import its compiler to do so
+        nn.init.normal_(weight, generator=generator)
+    return nn.Embedding(symbols, size, _weight=weight)

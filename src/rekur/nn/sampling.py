@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rekur.errors import OptionError, ShapeError, TrainingError
 from rekur.nn.plan import SequenceModel
+from rekur.run.cpu.draw import drawn
 
 
 def draw(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
@@ -34,18 +35,14 @@ def draw(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k: i
         raise ShapeError(
             f"logits must be (B, V) and uniforms (B,), got {tuple(logits.shape)} and {tuple(uniforms.shape)}"
         )
-    largest = logits.double().amax(-1, keepdim=True)
-    if not bool(largest.isfinite().all()):
-        raise TrainingError("no symbol can be drawn: the logits hold NaN or infinity, or rule every symbol out")
-    if temperature == 0:
-        return logits.argmax(-1)
-    scaled = (logits.double() - largest) / temperature  # from the largest, so that no temperature overflows
     if top_k is not None and top_k < logits.shape[-1]:
-        likeliest = scaled.argsort(dim=-1, descending=True, stable=True)[:, :top_k]
-        scaled = torch.full_like(scaled, -torch.inf).scatter(-1, likeliest, scaled.gather(-1, likeliest))
-    cumulative = scaled.softmax(-1).cumsum(-1).contiguous()
-    target = uniforms.double().unsqueeze(-1) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
+        likeliest = logits.argsort(dim=-1, descending=True, stable=True)[:, :top_k]
+        kept = torch.full_like(logits, -torch.inf).scatter(-1, likeliest, logits.gather(-1, likeliest))
+        logits = torch.where(logits.isnan(), logits, kept)
+    symbols = drawn(logits, uniforms, temperature)
+    if symbols is None:
+        raise TrainingError("no symbol can be drawn: the logits hold NaN or infinity, or rule every symbol out")
+    return symbols
 
 
 def sample(
@@ -80,7 +77,7 @@ def _continued(
 ) -> Iterator[Tensor]:
     symbol: Tensor = prompt[:, -1]
     state: Mapping[str, Tensor] | None = None
-    with model.recurrent.prepared():
+    with model.prepared():
         for _ in range(length):
             if state is None:
                 with _evaluating(model):
@@ -88,7 +85,7 @@ def _continued(
                 logits = series[:, -1]
             else:
                 logits, state = model.step(symbol, state)
-            uniforms = torch.rand(prompt.shape[0], generator=generator).to(logits.device)
+            uniforms = torch.rand(prompt.shape[0], generator=generator)
             symbol = draw(logits, uniforms, temperature=temperature, top_k=top_k)
             yield symbol
 

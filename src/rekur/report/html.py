@@ -10,7 +10,9 @@ from typing import Any
 from rekur.report import figures
 from rekur.report.elements import escaped, facts, figure, headline, listing, section, words
 from rekur.report.history import History, number
-from rekur.report.wording import amount, decimal, duration, moment, value
+from rekur.report.tables import tables
+from rekur.report.tracks import tracks
+from rekur.report.wording import amount, decimal, duration, moment, percent, value
 from rekur.train import RunFolder, disk
 
 _ROWS = 6  # of samples shown
@@ -34,7 +36,7 @@ def write_report(folder: RunFolder) -> Path:
 
 
 def _page(history: History) -> str:
-    parts = (_curves, _samples, _cells, _data, _cost, _configuration)
+    parts = (_curves, _findings, _samples, _cells, _data, _cost, _configuration)
     style = (files("rekur.report") / "style.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -89,17 +91,25 @@ def _ending(history: History) -> str:
 
 
 def _headlines(history: History) -> Iterable[str]:
-    each = f"bits per {_one(history)}"
+    nats = _nats(history)
+    each = f"bits per {_one(history)}" if nats else "mean squared error"
     scores = [event for event in history.of("eval") if number(event.get("loss")) is not None]
+    test = history.end.get("test")
+    test = test if isinstance(test, dict) else {}
     if scores:
         best = min(scores, key=lambda event: float(event["loss"]))
         step = f"step\N{NO-BREAK SPACE}{amount(best['step'])}"
-        yield headline(decimal(_bits(best)), f"{each}, best validation ({step})")
-        if (perplexity := number(best.get("perplexity"))) is not None:
+        if number(best.get("accuracy")) is not None:
+            yield headline(percent(best["accuracy"]), f"of {_unit(history)} right, best validation ({step})")
+        if number(test.get("accuracy")) is not None:
+            interval = f"{percent(test.get('accuracy_low'))} to {percent(test.get('accuracy_high'))}"
+            yield headline(percent(test["accuracy"]), f"of {_unit(history)} right, test ({interval})")
+        yield headline(decimal(_loss(best, nats)), f"{each}, best validation ({step})")
+        perplexity = number(best.get("perplexity"))
+        if perplexity is not None and number(best.get("accuracy")) is None:
             yield headline(decimal(perplexity), "perplexity at that step")
-    test = history.end.get("test")
-    if isinstance(test, dict) and (bits := _bits(test)) is not None:
-        yield headline(decimal(bits), f"{each}, test")
+    if (found := _loss(test, nats)) is not None:
+        yield headline(decimal(found), f"{each}, test")
     if "parameters" in history.start:
         yield headline(amount(history.start["parameters"]), "parameters")
     if seconds := _seconds(history):
@@ -109,12 +119,17 @@ def _headlines(history: History) -> Iterable[str]:
 
 
 def _curves(history: History) -> str:
-    train, validation = history.curve("train", "bits"), history.curve("eval", "bits")
+    field = "bits" if _nats(history) else "loss"
+    train, validation = history.curve("train", field), history.curve("eval", field)
     if not train and not validation:
         return section("Learning", '<p class="note">No step of training has been logged yet.</p>')
-    caption = f"<b>Loss</b> in bits per {escaped(_one(history))}, by training step. The ring is the best validation."
+    what = f"in bits per {escaped(_one(history))}" if _nats(history) else "as the mean squared error"
+    caption = f"<b>Loss</b> {what}, by training step. The ring is the best validation."
     body = figure(caption, (1000, 380), lambda w, h: figures.losses(train, validation, w, h))
     pair = ""
+    if right := history.curve("eval", "accuracy"):
+        caption = f"<b>Share of {escaped(_unit(history))} that is right</b>, of the validation data"
+        pair += figure(caption, (476, 200), lambda w, h: figures.quantity("right", right, w, h))
     if rate := history.curve("train", "lr"):
         pair += figure("<b>Learning rate</b>", (476, 200), lambda w, h: figures.quantity("rate", rate, w, h))
     if norm := history.curve("train", "grad_norm"):
@@ -123,6 +138,12 @@ def _curves(history: History) -> str:
         caption = f"<b>Norm of the gradient</b>{f' before it is clipped at {clip:g}' if clip else ''}"
         pair += figure(caption, (476, 200), lambda w, h: figures.quantity("norm", norm, w, h, level))
     return section("Learning", f'{body}<div class="pair">{pair}</div>')
+
+
+def _findings(history: History) -> str:
+    last = history.events[max(history.events.index(start) for start in history.starts) :] if history.starts else []
+    found = {kind: [event for event in last if event["kind"] == kind] for kind in ("tracks", "table")}
+    return tables(found["table"]) + tracks(found["tracks"])
 
 
 def _samples(history: History) -> str:
@@ -140,7 +161,7 @@ def _samples(history: History) -> str:
     head = "".join(f'<th scope="col">{escaped(title)}</th>' for title in titles)
     note = f"{len(steps)} of {len(samples)} times; all of them are in the run’s folder, under samples."
     return section(
-        "What it wrote",
+        value(history.start.get("samples", "What it wrote")),
         f"""{f'<p class="note">{note}</p>' if len(steps) < len(samples) else ""}
 <table class="samples"><colgroup><col>{"<col>" * len(titles)}</colgroup>
 <thead><tr><td></td>{head}</tr></thead>
@@ -151,7 +172,14 @@ def _samples(history: History) -> str:
 def _occasion(history: History, step: int) -> str:
     about = [] if step else ["before training"]
     about += [f"epoch {amount(epoch)}" for at, epoch in history.curve("sample", "epoch") if at == step > 0]
-    about += [f"{bits:.2f} bits" for at, bits in history.curve("eval", "bits") if at == step]
+    about += [f"{percent(share)} right" for at, share in history.curve("eval", "accuracy") if at == step]
+    if len(about) < 2:
+        field = "bits" if _nats(history) else "loss"
+        about += [
+            f"{loss:.2f} bits" if field == "bits" else f"{decimal(loss)} loss"
+            for at, loss in history.curve("eval", field)
+            if at == step
+        ]
     return f"step {amount(step)}" + "".join(f"<small>{escaped(line)}</small>" for line in about)
 
 
@@ -211,9 +239,16 @@ def _rate(history: History) -> float | None:
     return median(rates) if rates else None
 
 
-def _bits(scores: Mapping[str, Any]) -> float | None:
+def _nats(history: History) -> bool:
+    return bool(history.start.get("measure", "nats") == "nats")
+
+
+def _loss(scores: Mapping[str, Any], nats: bool) -> float | None:
+    """A loss as it is shown: where it is in nats, in bits."""
     bits, loss = number(scores.get("bits")), number(scores.get("loss"))
-    return bits if bits is not None or loss is None else loss / math.log(2)
+    if not nats or loss is None or bits is not None:
+        return bits if nats else loss
+    return loss / math.log(2)
 
 
 def _unit(history: History) -> str:

@@ -40,6 +40,16 @@ def decimal(value: object, digits: int = 3) -> str:
     return f"{known:.{digits}g}"
 
 
+def percent(share: object) -> str:
+    """A share in percent with two decimals, or a dash.
+
+    >>> percent(0.9951).split(), percent(None)
+    (['99.51', '%'], '–')
+    """
+    known = number(share)
+    return "–" if known is None else f"{100 * known:.2f}\N{NO-BREAK SPACE}%"
+
+
 def duration(seconds: object) -> str:
     """Seconds as a person says them.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rekur.errors import BackendError, OptionError, suggest
 from rekur.graph import Cell, Graph
-from rekur.run.call import Backend, Call, Scan, Stepper
+from rekur.run.call import Backend, Call, Head, Scan, Stepper, Weights
 from rekur.run.cpu.backend import Cpu
 from rekur.run.fused import Fused
 from rekur.run.reference import Reference
@@ -74,13 +74,15 @@ class Kernel:
         return backend.run(call)
 
     def stepper(
-        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+        self, layers: Sequence[Weights], rows: int, symbols: Collection[str] = (), head: Head | None = None
     ) -> Stepper | None:
         """The first way that a backend has to take single steps on `rows` sequences, or None.
 
-        :param symbols: the inputs that are symbols, as `rekur.run.symbols.symbolic` says.
+        :param layers: a stack of the cell, each layer reading what the one below puts out.
+        :param symbols: the inputs of the first that are symbols, as `rekur.run.symbols.symbolic` says.
+        :param head: a linear map of what comes out.
         """
-        found = (backend.stepper(params, sizes, rows, symbols) for backend in self.backends)
+        found = (backend.stepper(layers, rows, symbols, head) for backend in self.backends)
         return next((one for one in found if one is not None), None)
 
     def explain(self) -> str:

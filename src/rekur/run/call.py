@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -90,14 +90,23 @@ class Call:
         return next(iter(self.state.values()))
 
 
+Weights = tuple[Mapping[str, Tensor], Mapping[str, int]]
+"""The weights of a layer by name, and the sizes of its axes"""
+Head = tuple[Tensor, Tensor | None]
+"""Weight and bias of a linear map"""
+
+
 class Stepper(Protocol):
-    """Takes single steps with weights that it has laid out once."""
+    """Takes single steps through a stack of layers with weights that it has laid out once."""
 
-    def __call__(self, x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """The output `(B, size)` of a step on inputs `(B, …)`, or symbols `(B,)`, and the state after it."""
+    def __call__(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """The output `(B, size)`, or the head's, of a step on `(B, size)`, or symbols `(B,)`, and the state after it.
 
-    def close(self) -> None:
-        """Let go of its memory and threads."""
+        The states of the first layer are called ``0.h`` and so on.
+        """
+
+    def gave(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether it knows that a state fits, for it has given it."""
 
 
 class Backend(Protocol):
@@ -118,9 +127,11 @@ class Backend(Protocol):
         """Do it; some row has a live step."""
 
     def stepper(
-        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+        self, layers: Sequence[Weights], rows: int, symbols: Collection[str] = (), head: Head | None = None
     ) -> Stepper | None:
         """A way to take single steps that beats `run`, for as long as the weights stay; None where it has none.
 
-        :param symbols: the inputs that are symbols.
+        :param layers: a stack of the graph, each layer reading what the one below puts out.
+        :param symbols: the inputs of the first that are symbols.
+        :param head: a linear map of what comes out.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rekur.cells import elman, elman_relu, gru_after, lstm
 from rekur.errors import BackendError
 from rekur.graph import Cell, Graph, same_structure
-from rekur.run.call import Call, Scan
+from rekur.run.call import Call, Head, Scan, Weights
 from rekur.run.reference import Reference
 from rekur.run.state import State
 from rekur.run.twice import twice_differentiable
@@ -95,7 +95,7 @@ class Fused:
         return None
 
     def stepper(
-        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+        self, layers: Sequence[Weights], rows: int, symbols: Collection[str] = (), head: Head | None = None
     ) -> None:
         """It has no other way to take single steps."""
 

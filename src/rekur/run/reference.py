@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from rekur.graph import Graph, Leaf, Node
-from rekur.run.call import Call, Scan
+from rekur.run.call import Call, Head, Scan, Weights
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 
@@ -35,7 +35,7 @@ class Reference:
         return None
 
     def stepper(
-        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+        self, layers: Sequence[Weights], rows: int, symbols: Collection[str] = (), head: Head | None = None
     ) -> None:
         """It has no other way to take single steps."""
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from rekur.errors import CheckpointError, ShapeError, suggest
+
+
+class Packed(Protocol):
+    """The tensors of a state in an order of somebody's own."""
+
+    def unpack(self) -> dict[str, Tensor]:
+        """By name, each with memory of its own."""
 
 
 class State(Mapping[str, Tensor]):
@@ -22,22 +29,44 @@ class State(Mapping[str, Tensor]):
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
-    __slots__ = ("_tensors",)
+    __slots__ = ("_packed", "_tensors")
 
     def __init__(self, tensors: Mapping[str, Tensor] | None = None, **named: Tensor) -> None:
         self._tensors: dict[str, Tensor] = {**(tensors or {}), **named}
+        self._packed: Packed | None = None
+
+    @classmethod
+    def later(cls, packed: Packed) -> State:
+        """A state whose tensors are made once somebody asks for them."""
+        state = cls()
+        state._packed = packed
+        return state
+
+    @property
+    def packed(self) -> Packed | None:
+        """What `later` was given; None from when somebody has the tensors, who may write into them."""
+        return self._packed
+
+    def _named(self) -> dict[str, Tensor]:
+        if self._packed is not None:
+            self._tensors, self._packed = self._packed.unpack(), None
+        return self._tensors
 
     def __getitem__(self, name: str) -> Tensor:
+        tensors = self._named()
         try:
-            return self._tensors[name]
+            return tensors[name]
         except KeyError:
-            raise KeyError(f"there is no state {name!r}{suggest(name, self._tensors)}") from None
+            raise KeyError(f"there is no state {name!r}{suggest(name, tensors)}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(self._named())
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self._named())
+
+    def __reduce__(self) -> tuple[type[State], tuple[dict[str, Tensor]]]:
+        return State, (dict(self),)
 
     def __repr__(self) -> str:
         return f"State({', '.join(f'{k}={tuple(v.shape)}' for k, v in self.items())})"
@@ -47,15 +76,21 @@ class State(Mapping[str, Tensor]):
         return State({k: v.detach() for k, v in self.items()})
 
     def to(self, *args: Any, **kwargs: Any) -> State:
-        """`Tensor.to` on each: another device or dtype."""
-        return State({k: v.to(*args, **kwargs) for k, v in self.items()})
+        """`Tensor.to` on each: another device, or dtype; what is whole numbers keeps its dtype."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        return State(
+            {k: v.to(device, dtype if v.is_floating_point() else None, non_blocking) for k, v in self.items()}
+        )
 
     def select(self, rows: Tensor) -> State:
         """The rows of an index or a mask over the batch, as beam search and bucketing need."""
         return State({k: v[rows] for k, v in self.items()})
 
     def reset(self, rows: Tensor, initial: Mapping[str, Tensor] | None = None) -> State:
-        """The state with the rows of a mask `(B,)` set to `initial` (zeros where none is given)."""
+        """The state with the rows of a mask `(B,)` set to `initial`, and to zero what that does not say.
+
+        `Recurrent.initial_state()` says what a layer's sequences start from, where that is not zero.
+        """
         out = {}
         for name in initial or {}:
             if name not in self:

@@ -9,19 +9,29 @@ from typing import TYPE_CHECKING, Any
 _HOME = {  # public name -> the module that it comes from
     "CharLM": "charlm",
     "CharLMConfig": "config",
+    "ClassifyConfig": "classify",
+    "IceCreamConfig": "icecream",
+    "MemoryConfig": "memory",
+    "Predictor": "predictor",
     "Score": "text_model",
     "TextModel": "text_model",
     "load_model": "text_model",
-    "resume": "charlm",
-    "train": "charlm",
+    "load_predictor": "predictor",
+    "resume": "start",
+    "train": "start",
 }
 __all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from rekur.tasks.charlm import CharLM as CharLM
-    from rekur.tasks.charlm import resume as resume
-    from rekur.tasks.charlm import train as train
+    from rekur.tasks.classify import ClassifyConfig as ClassifyConfig
     from rekur.tasks.config import CharLMConfig as CharLMConfig
+    from rekur.tasks.icecream import IceCreamConfig as IceCreamConfig
+    from rekur.tasks.memory import MemoryConfig as MemoryConfig
+    from rekur.tasks.predictor import Predictor as Predictor
+    from rekur.tasks.predictor import load_predictor as load_predictor
+    from rekur.tasks.start import resume as resume
+    from rekur.tasks.start import train as train
     from rekur.tasks.text_model import Score as Score
     from rekur.tasks.text_model import TextModel as TextModel
     from rekur.tasks.text_model import load_model as load_model

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from rekur.cells import load as load_cell
 from rekur.data import ContiguousStream, prepare, read_text, stdlib
-from rekur.errors import BackendError, CheckpointError, DataError, OptionError, ShapeError
-from rekur.graph import Cell, equations
+from rekur.errors import BackendError, DataError, OptionError, ShapeError
+from rekur.graph import Cell
 from rekur.nn import Plan, SequenceModel
-from rekur.tasks.config import CACHE, CharLMConfig, from_json
-from rekur.tasks.text_model import TASK, TextModel, rebuild, step_loss, total
-from rekur.train import Display, FitConfig, Result, RunFolder, Sample, StepLoss, Task, fit, load, open_display
+from rekur.tasks.base import DIGEST, ConfiguredTask
+from rekur.tasks.config import CACHE, CharLMConfig
+from rekur.tasks.text_model import TASK, TextModel, step_loss, total
+from rekur.train import Sample, StepLoss
+from rekur.train.display import printable
 
 
-class CharLM(Task):
+class CharLM(ConfiguredTask):
     """A character model and its text.
 
     Training reads `batch` contiguous streams of the text, `time` symbols a step; the state is carried from each
@@ -38,6 +39,8 @@ class CharLM(Task):
     """
 
     name = TASK
+    material: ClassVar[str] = "text"
+    config: CharLMConfig
     model: SequenceModel
 
     def __init__(self, config: CharLMConfig, *, cache: Path = CACHE, seed: int = 0, cell: Cell | None = None) -> None:
@@ -45,6 +48,7 @@ class CharLM(Task):
         cell = cell or load_cell(config.cell)
         texts = read_text(config.files) if config.files else stdlib()
         self.corpus = prepare(texts, cache, unit=config.unit, min_count=config.min_count, fractions=config.split)
+        self.source, self.digest = self.corpus.texts.name, self.corpus.texts.sha256
         self.stream = ContiguousStream(self.corpus.split("train"), config.batch, config.time)
         if len(self.corpus.split("validation")) < 2:
             share = f"{config.split[1]:g} of {len(self.corpus.symbols)} symbols"
@@ -76,21 +80,22 @@ class CharLM(Task):
         return {
             "plan": self.plan.to_json(),
             "vocabulary": self.corpus.vocabulary.to_json(),
-            "text": self.corpus.texts.sha256,
+            DIGEST: self.digest,
         }
 
-    def cells(self) -> dict[str, str]:
-        """The cell's text."""
-        return {self.plan.cell.name: self.plan.cell.text}
+    def notes(self) -> list[str]:
+        """What was read, and what was passed over."""
+        corpus, texts = self.corpus, self.corpus.texts
+        said = [f"{printable(texts.name)}: {len(corpus.symbols):,} {self.unit} of {len(corpus.vocabulary):,} kinds"]
+        if self.config.files and texts.skipped:
+            shown = ", ".join(f"{str(passed.path)!r} {passed.reason}" for passed in texts.skipped[:5])
+            more = f", and {len(texts.skipped) - 5} more" if len(texts.skipped) > 5 else ""
+            said.append(f"note: passed over {shown}{more}")
+        return said
 
     def about(self) -> dict[str, Any]:
         """How the cell runs, its equations, and what the text is."""
-        cell = self.plan.cell
-        return {
-            "backend": self.model.recurrent.explain(),
-            "equations": {cell.name: equations(cell.graph)},
-            "data": self.corpus.describe(),
-        }
+        return super().about() | {"data": self.corpus.describe()}
 
     def chunks(self) -> int:
         """Batches in an epoch."""
@@ -121,68 +126,3 @@ class CharLM(Task):
             )
             out.append(Sample(f"temperature {temperature:g}", text))
         return out
-
-
-def train(
-    config: CharLMConfig,
-    training: FitConfig | None = None,
-    *,
-    runs: Path | str = "runs",
-    name: str = TASK,
-    cache: Path = CACHE,
-    display: Callable[[RunFolder], Display] = open_display,
-) -> tuple[RunFolder, Result]:
-    """Train a character model in a new folder `name` in `runs`, as `rekur train charlm` does.
-
-    For errors see `CharLM` and `rekur.train.fit`.
-
-    >>> import tempfile
-    >>> from rekur.tasks import load_model
-    >>> from rekur.train import Quiet
-    >>> here = Path(tempfile.mkdtemp())
-    >>> _ = (here / "song.txt").write_text("row, row, row your boat\\n" * 200)
-    >>> config = CharLMConfig(files=here / "song.txt", hidden=32, layers=1, batch=4, time=32)
-    >>> training = FitConfig(steps=60, lr=0.02, threads=1)
-    >>> run, result = train(config, training, runs=here, cache=here / "cache", display=lambda folder: Quiet())
-    >>> model = load_model(run.path)
-    >>> model.sample("row, row, ", 6, temperature=0)
-    ['row, row, row yo']
-    >>> model.evaluate("row, row, row your boat").bits < 1
-    True
-    """
-    training = training or FitConfig()
-    return begin(CharLM(config, cache=cache, seed=training.seed), training, Path(runs), name, display)
-
-
-def begin(
-    task: CharLM, training: FitConfig, runs: Path, name: str, display: Callable[[RunFolder], Display]
-) -> tuple[RunFolder, Result]:
-    """Make the run's folder and train."""
-    config = {"task": TASK, "model": task.config.to_json(), "training": asdict(training)}
-    folder = RunFolder.create(runs, name, config)
-    return folder, fit(task, training, folder, display(folder))
-
-
-def resume(
-    run: Path | str, *, cache: Path = CACHE, display: Callable[[RunFolder], Display] = open_display
-) -> tuple[RunFolder, Result]:
-    """Go on with a run from its latest checkpoint, or from the checkpoint that is named; `rekur train --resume`.
-
-    It needs the same text as before, and not the file that the cell was written in.
-
-    Raises CheckpointError where the run cannot be gone on with, DataError where its text is gone or another.
-    """
-    path = Path(run)
-    named = (path / "meta.json").exists()
-    folder = RunFolder.open(path.resolve().parents[1] if named else path)
-    saved, asked = load(path if named else folder.checkpoint()), folder.config()
-    if asked.get("task") != TASK:
-        raise CheckpointError(f"{folder.path} is a run of task {asked.get('task')!r}, not of {TASK!r}")
-    config, training = from_json(CharLMConfig, asked.get("model")), from_json(FitConfig, asked.get("training"))
-    task = CharLM(config, cache=cache, seed=training.seed, cell=rebuild(saved).model.plan.cell)
-    if (now := task.corpus.texts.sha256) != (then := saved.meta["model"].get("text")):
-        raise DataError(
-            f"{task.corpus.texts.name!r} is no longer the text that {folder.path} was begun with: its digest was "
-            f"{then}, it is {now}; put the old text back, or begin a new run"
-        )
-    return folder, fit(task, training, folder, display(folder), resume=saved)

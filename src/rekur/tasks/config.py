@@ -1,10 +1,10 @@
-"""What to train a character model on, and what it is made of. The fields' docstrings are the command line's help."""
+"""What to train on and what a model is made of. The fields' docstrings are the command line's help. No torch here."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -18,8 +18,40 @@ Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """All that a task is made from: a frozen dataclass whose bases are the groups of options that it has."""
+
+    task: ClassVar[str]
+    """The task's name in `rekur.tasks.table`"""
+
+    def _check(self, name: str, fine: bool, rule: str) -> None:
+        if not fine:
+            raise OptionError(f"{name} is {getattr(self, name)}; it must be {rule}")
+
+    def _at_least_one(self, *names: str) -> None:
+        for name in names:
+            self._check(name, getattr(self, name) >= 1, "1 or more")
+
+    def _paths(self, name: str) -> None:
+        given: Any = getattr(self, name)  # from Python also strings, or just one
+        object.__setattr__(self, name, tuple(map(Path, [given] if isinstance(given, str | Path) else given)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, for a run's `config.json`; files by their absolute paths."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """What to read, and how it is cut."""
+
+    group: ClassVar[str] = "text"
 
     files: Annotated[
         tuple[Path, ...],
@@ -43,6 +75,8 @@ class TextConfig:
 class NetworkConfig:
     """What the model is made of."""
 
+    group: ClassVar[str] = "network"
+
     cell: Annotated[str, arg(metavar="CELL")] = "lstm"
     """A cell that `rekur cells` lists, or one of your own: my_cells.py:name."""
     hidden: int = 256
@@ -63,6 +97,8 @@ class NetworkConfig:
 class SampleConfig:
     """What the model writes each time that it is validated."""
 
+    group: ClassVar[str] = "sample"
+
     temperatures: Annotated[tuple[float, ...], arg(metavar="FLOAT …")] = (0.5, 0.8, 1.0)
     """One sample each; low ones are careful, high ones bold."""
     sample_length: int = 300
@@ -72,7 +108,7 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
-class CharLMConfig(SampleConfig, NetworkConfig, TextConfig):
+class CharLMConfig(SampleConfig, NetworkConfig, TextConfig, TaskConfig):
     """All that a character model is made from, but for how it is trained (`rekur.train.FitConfig`).
 
     >>> CharLMConfig(files="book.txt", cell="gru", hidden=128).layers
@@ -81,24 +117,16 @@ class CharLMConfig(SampleConfig, NetworkConfig, TextConfig):
     Raises OptionError for a value that makes no sense, naming the field.
     """
 
+    task: ClassVar[str] = "charlm"
+
     def __post_init__(self) -> None:
-        given: Any = self.files  # from Python also strings, or just one
-        object.__setattr__(self, "files", tuple(map(Path, [given] if isinstance(given, str | Path) else given)))
-        for name in ("hidden", "layers", "embedding", "batch", "time", "min_count", "sample_length"):
-            self._check(name, getattr(self, name) >= 1, "1 or more")
+        self._paths("files")
+        self._at_least_one("hidden", "layers", "embedding", "batch", "time", "min_count", "sample_length")
         self._check("sizes", all(size >= 1 for size in self.sizes.values()), "1 or more each")
         self._check("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
         self._check("temperatures", all(0 <= t < math.inf for t in self.temperatures), "finite numbers, 0 or more")
         whole = all(0 <= share <= 1 for share in self.split) and math.isclose(sum(self.split), 1)
         self._check("split", whole, "three shares that add up to 1")
-
-    def _check(self, name: str, fine: bool, rule: str) -> None:
-        if not fine:
-            raise OptionError(f"{name} is {getattr(self, name)}; it must be {rule}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON, for a run's `config.json`; files by their absolute paths."""
-        return asdict(self) | {"files": [str(path.absolute()) for path in self.files]}
 
 
 def from_json(kind: type[Config], values: object) -> Config:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from rekur.data import Symbols, Unseen, Vocabulary
 from rekur.errors import CheckpointError, DataError, OptionError, RekurError
-from rekur.graph import Cell
-from rekur.nn import Plan, SequenceModel, sample
-from rekur.train import Checkpoint, RunFolder, load
+from rekur.nn import SequenceModel, sample
+from rekur.tasks.rebuild import find_checkpoint, rebuild_model
+from rekur.train import Checkpoint, load
 
 TASK = "charlm"
 
@@ -42,6 +42,7 @@ class TextModel(NamedTuple):
     """A model of symbols and the vocabulary that it reads and writes.
 
     >>> from rekur.cells import lstm
+    >>> from rekur.nn import Plan
     >>> vocabulary = Vocabulary.build("row, row, row your boat")
     >>> size = len(vocabulary)
     >>> text_model = TextModel(SequenceModel(Plan(lstm, 4, 8, symbols=size, outputs=size, feedback=True)), vocabulary)
@@ -155,33 +156,16 @@ def load_model(path: Path | str) -> TextModel:
     return rebuild(load(find_checkpoint(Path(path))))
 
 
-def find_checkpoint(path: Path) -> Path:
-    """A checkpoint as it is; of a run folder, the checkpoint of the best validation, or else the latest."""
-    if (path / "meta.json").exists():
-        return path
-    folder = RunFolder.open(path)
-    return folder.checkpoint("best" if (folder.checkpoints / "best").exists() else "latest")
-
-
 def rebuild(saved: Checkpoint) -> TextModel:
     """The model of a checkpoint, which may come from a stranger; CheckpointError where it makes no sense."""
     if saved.meta.get("task") != TASK:
         raise CheckpointError(f"the checkpoint is of task {saved.meta.get('task')!r}, not of {TASK!r}")
     try:
-        description = saved.meta["model"]
-        vocabulary = Vocabulary.from_json(description["vocabulary"])
-        cells = {name: Cell.from_text(text) for name, text in saved.cells.items()}
-        plan = Plan.from_json(description["plan"], cells)
+        vocabulary = Vocabulary.from_json(saved.meta["model"]["vocabulary"])
+        model = rebuild_model(saved)
+        plan = model.plan
         if not plan.feedback or plan.bidirectional or {plan.symbols, plan.outputs} != {len(vocabulary)}:
             raise CheckpointError("its plan is not that of a model of its vocabulary")
-        if plan.num_layers > len(saved.weights):
-            raise CheckpointError(f"it has {plan.num_layers} layers and {len(saved.weights)} weights")
-        with torch.device("meta"):  # sizes that a stranger made up take no memory
-            model = SequenceModel(plan)
-        for name, parameter in model.state_dict().items():
-            if saved.weights[name].dtype != parameter.dtype:
-                raise CheckpointError(f"{name} is of {saved.weights[name].dtype}, not of {parameter.dtype}")
-        model.load_state_dict(saved.weights, assign=True)
     except (RekurError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the checkpoint's model cannot be made: {error}") from error
-    return TextModel(model.eval(), vocabulary)
+    return TextModel(model, vocabulary)

@@ -17,6 +17,9 @@ _HOME = {  # public name -> the module that it comes from
     "Sample": "task",
     "StepLoss": "task",
     "Task": "task",
+    "Table": "task",
+    "Track": "task",
+    "Tracks": "task",
     "fit": "loop",
     "list_runs": "runs",
     "load": "checkpoint",
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from rekur.train.runs import list_runs as list_runs
     from rekur.train.task import Sample as Sample
     from rekur.train.task import StepLoss as StepLoss
+    from rekur.train.task import Table as Table
     from rekur.train.task import Task as Task
+    from rekur.train.task import Track as Track
+    from rekur.train.task import Tracks as Tracks
 
 
 def __getattr__(name: str) -> Any:

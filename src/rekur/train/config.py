@@ -11,12 +11,7 @@ Decay = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How long and how to train: AdamW, its learning rate over time, when to look and when to stop.
-
-    >>> config = FitConfig(lr=0.1, warmup=4, decay="linear", floor=0.0)
-    >>> [round(config.rate(step, total=8), 3) for step in range(8)]
-    [0.025, 0.05, 0.075, 0.1, 0.1, 0.075, 0.05, 0.025]
-    """
+    """How long and how to train: AdamW, its learning rate over time, when to look and when to stop."""
 
     epochs: int = 10
     """Passes over the training data."""
@@ -67,7 +62,12 @@ class FitConfig:
         return self.steps or self.epochs * chunks
 
     def rate(self, step: int, total: int) -> float:
-        """The learning rate of step `step`, counted from 0, of `total`."""
+        """The learning rate of step `step`, counted from 0, of `total`.
+
+        >>> config = FitConfig(lr=0.1, warmup=4, decay="linear", floor=0.0)
+        >>> [round(config.rate(step, total=8), 3) for step in range(8)]
+        [0.025, 0.05, 0.075, 0.1, 0.1, 0.075, 0.05, 0.025]
+        """
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, total - self.warmup)

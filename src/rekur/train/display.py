@@ -1,12 +1,13 @@
 """What a run shows of itself. The loop knows `Display` and nothing else; what is shown is what is logged."""
 
-import math
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, TextIO
 
 from rekur.train.folder import RunFolder
+from rekur.train.scores import logged, loss, rest
+from rekur.train.task import Measure
 
 _EVERY = 5.0  # seconds between lines about training, at least
 
@@ -22,7 +23,7 @@ class Display(Protocol):
         """An event was written to `events.jsonl`."""
 
     def step(self, step: int, loss: float) -> None:
-        """A training step is done; `loss` is its batch's, in nats an item."""
+        """A training step is done; `loss` is its batch's."""
 
     def doing(self, what: str) -> None:
         """Something other than training begins: "validating", "sampling"; the next step ends it."""
@@ -76,7 +77,7 @@ class Plain(Quiet):
             self._print(f"{self.pace.place(step)}  sample, {printable(event['title'])}")
             self._print("\n".join(f"    | {line}" for line in printable(event["text"]).split("\n")))
         elif kind == "end":
-            self._print(ending(event, self.folder))
+            self._print(ending(event, self.folder, self.pace))
 
     def note(self, text: str) -> None:
         """The note as a line."""
@@ -91,8 +92,9 @@ class Pace:
     """How far a run is and how long the rest will take, judged by this process's own steps."""
 
     def __init__(self, start: Mapping[str, Any] | None = None) -> None:
-        start = start or {"step": 0, "total": 0, "unit": "items"}
+        start = start or {"step": 0, "total": 0, "unit": "items", "measure": "nats"}
         self.first, self.total, self.unit = start["step"], start["total"], start["unit"]
+        self.measure: Measure = start["measure"]
         self.began = time.monotonic()
 
     def place(self, step: int) -> str:
@@ -135,20 +137,17 @@ def training(event: Mapping[str, Any], pace: Pace) -> str:
     """The numbers of a `train` event."""
     left = pace.left(event["step"])
     return (
-        f"loss {nats(event)}  lr {event['lr']:.3g}  gradient {event['grad_norm']:.2f}  "
+        f"{named(event)}  lr {event['lr']:.3g}  gradient {event['grad_norm']:.2f}  "
         f"{event['items_per_second']:,.0f} {pace.unit}/s" + (f"  {left} left" if left else "")
     )
 
 
 def verdict(event: Mapping[str, Any]) -> str:
     """The numbers of an `eval` event, and whether they are the best."""
-    shown = {"kind", "step", "time", "epoch", "split", "loss", "bits", "perplexity", "best"}
-    rest = "".join(f"  {name} {value}" for name, value in event.items() if name not in shown)
-    best = "  best so far" if event["best"] else ""
-    return f"{event['split']} {nats(event)}  perplexity {number(event['perplexity'])}{rest}{best}"
+    return f"{event['split']} {loss(event)}{rest(event)}{'  best so far' if event['best'] else ''}"
 
 
-def ending(event: Mapping[str, Any], folder: RunFolder) -> str:
+def ending(event: Mapping[str, Any], folder: RunFolder, pace: Pace) -> str:
     """How a run ended and, where it can go on, how."""
     step, reason = event["step"], event["reason"]
     if reason == "failed":
@@ -157,21 +156,16 @@ def ending(event: Mapping[str, Any], folder: RunFolder) -> str:
         return f"interrupted at step {step:,}, all saved; go on with: rekur train --resume {folder.path}"
     lines = f"{reason} at step {step:,} after {duration(event['seconds'])}, kept in {folder.path}"
     if event["best_loss"] is not None:
-        bits = event["best_loss"] / math.log(2)
-        lines += f"\nbest validation {event['best_loss']:.4f} nats, {bits:.4f} bits, at step {event['best_step']:,}"
+        best = loss(logged({"loss": event["best_loss"]}, pace.measure))
+        lines += f"\nbest validation {best}, at step {event['best_step']:,}"
     if event["test"]:
-        lines += f"\ntest {nats(event['test'])}"
+        lines += f"\ntest {loss(event['test'])}{rest(event['test']) if 'accuracy_low' in event['test'] else ''}"
     return lines
 
 
-def nats(scores: Mapping[str, Any]) -> str:
-    """A loss in both units."""
-    return f"{scores['loss']:.4f} nats, {scores['bits']:.4f} bits"
-
-
-def number(value: float | None) -> str:
-    """A score, or what stands for one that has no finite value."""
-    return "-" if value is None else f"{value:.4g}"
+def named(scores: Mapping[str, Any]) -> str:
+    """`loss 2.3000 nats, 3.3182 bits`, and not `loss` twice."""
+    return f"loss {loss(scores).removeprefix('loss ')}"
 
 
 def duration(seconds: float) -> str:

@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rekur.train.display import Pace, Quiet, duration, ending, headline, nats, printable, verdict
+from rekur.train.display import Pace, Quiet, duration, ending, headline, printable, verdict
 from rekur.train.folder import RunFolder
+from rekur.train.scores import loss as wording
 
 _LINES = 12  # that the samples of one time may take; the folder has the rest
 _NARROWEST = 34  # columns that a sample needs to stand beside another
@@ -30,7 +31,7 @@ class Live(Quiet):
         self.at = 0  # the step
         self.loss: float | None = None  # of the latest batch
         self.train: Mapping[str, Any] = {}  # the latest of its kind
-        self.curve: list[float] = []  # validation losses in bits
+        self.curve: list[float] = []  # validation losses, in bits where they are in nats
         self.samples: list[Mapping[str, Any]] = []  # not shown yet: they stand side by side
         self.busy = ""
         self.live = rich.live.Live(get_renderable=self._foot, console=console, refresh_per_second=4, transient=True)
@@ -57,12 +58,12 @@ class Live(Quiet):
         elif kind == "train":
             self.train = event
         elif kind == "eval":
-            self.curve.append(event["bits"])
+            self.curve.append(event.get("bits", event["loss"]))
             style = "bold green" if event["best"] else ""
             self._print(Text(f"{self.pace.place(event['step'])}  {verdict(event)}", style))
         elif kind == "end":
             style = "bold" if event["reason"] != "failed" else "bold red"
-            self._print(Text(ending(event, self.folder), style))
+            self._print(Text(ending(event, self.folder, self.pace), style))
 
     def step(self, step: int, loss: float) -> None:
         """Move the bar."""
@@ -123,12 +124,12 @@ class Live(Quiet):
         if self.busy:
             return [Text(f"{self.busy} …", "italic dim")]
         if not self.train:
-            return [Text("" if self.loss is None else f"loss {self.loss:.4f} nats", "dim")]
+            return [Text("" if self.loss is None else f"loss {self.loss:.4f}{self._unit('nats')}", "dim")]
         now = self.train
         return [
             Text.assemble(
                 ("loss ", "dim"),
-                (nats(now), "bold"),
+                (wording(now).removeprefix("loss "), "bold"),
                 ("   lr ", "dim"),
                 f"{now['lr']:.3g}",
                 ("   gradient ", "dim"),
@@ -144,12 +145,15 @@ class Live(Quiet):
         return [
             Text.assemble(
                 ("validation ", "dim"),
-                f"{self.curve[0]:.2f} ",
+                f"{self.curve[0]:.3g} ",
                 (sparkline(self.curve), "green"),
-                f" {self.curve[-1]:.2f}",
-                (" bits", "dim"),
+                f" {self.curve[-1]:.3g}",
+                (self._unit("bits"), "dim"),
             )
         ]
+
+    def _unit(self, unit: str) -> str:
+        return f" {unit}" if self.pace.measure == "nats" else ""
 
 
 def sparkline(values: list[float]) -> str:

@@ -19,6 +19,7 @@ from rekur.train.environment import differences, environment
 from rekur.train.folder import RunFolder
 from rekur.train.interrupt import Interrupt
 from rekur.train.progress import Progress
+from rekur.train.scores import logged
 from rekur.train.task import Task
 
 LOG_EVERY = 20  # steps between `train` events
@@ -28,7 +29,7 @@ Reason = Literal["finished", "early stop", "interrupted"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. Losses are in nats an item, of the validation data; `test` is null without such data."""
+    """How a run ended. Losses are those of the validation data; `test` is null without such data."""
 
     reason: Reason
     step: int
@@ -102,6 +103,7 @@ class _Run:
             config=asdict(self.config),
             parameters=sum(p.numel() for p in self.model.parameters()),
             unit=self.task.unit,
+            measure=self.task.measure,
             chunks=self.chunks,
             total=self.total,
             resume=None if resume is None else resume.step,
@@ -173,7 +175,7 @@ class _Run:
             self._log(
                 "train",
                 epoch=self._epoch(),
-                **_in_bits({"loss": loss}),
+                **self._scores({"loss": loss}),
                 lr=lr,
                 grad_norm=now.grad_norm,
                 items_per_second=rate,
@@ -189,7 +191,7 @@ class _Run:
         if not math.isfinite(scores["loss"]):
             raise self._diverged(f"the validation loss became {scores['loss']}")
         best = self.progress.judge(scores["loss"])
-        self._log("eval", epoch=self._epoch(), split="validation", **_in_bits(scores), best=best)
+        self._log("eval", epoch=self._epoch(), split="validation", **self._scores(scores), best=best)
         return best
 
     def _demonstrate(self) -> None:
@@ -207,8 +209,15 @@ class _Run:
             self.model.load_state_dict(checkpoint.load(self.folder.checkpoint("best")).weights)
         self.display.doing("testing")
         with self._looking():
-            scores = self.task.evaluate("test")
-        return _in_bits(scores) if scores else None
+            scores, tracks, tables = self.task.evaluate("test"), self.task.tracks(), self.task.tables()
+        for shown in tracks:
+            self._log("tracks", **asdict(shown))
+        for table in tables:
+            self._log("table", **asdict(table))
+        return self._scores(scores) if scores else None
+
+    def _scores(self, scores: Mapping[str, float]) -> dict[str, float | None]:
+        return logged(scores, self.task.measure)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -287,11 +296,3 @@ class _Run:
 
     def _epoch(self) -> int:  # counted from 1; the step that ends an epoch belongs to it
         return math.ceil(self.progress.step / self.chunks)
-
-
-def _in_bits(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """Scores with the loss also as bits and as perplexity; what is not a finite number is None, as JSON wants."""
-    loss = scores["loss"]
-    perplexity = math.exp(loss) if loss < 700 else math.inf
-    full = {"loss": loss, "bits": loss / math.log(2), "perplexity": perplexity, **scores}
-    return {name: value if math.isfinite(value) else None for name, value in full.items()}

@@ -20,8 +20,8 @@ class RunRow:
     name: str
     status: str
     task: str | None = None
-    best_loss: float | None = None  # nats an item
-    bits: float | None = None  # the same in bits
+    best_loss: float | None = None
+    bits: float | None = None  # the same in bits, where it is in nats
     steps: int | None = None
     seconds: float | None = None
     size: int = 0  # bytes
@@ -50,14 +50,15 @@ def _row(path: Path) -> RunRow:
         return RunRow(path.name, "damaged", size=_size(path), note=str(error))
     losses = _numbers([event for event in events if event["kind"] == "eval"], "loss")
     best = min(losses, default=None)
-    task = next((event.get("task") for event in events if event["kind"] == "start"), config.get("task"))
+    start = next((event for event in events if event["kind"] == "start"), {})
+    task = start.get("task", config.get("task"))
     status, note = _status(events)
     return RunRow(
         name=path.name,
         status="running" if running else status,
         task=task if isinstance(task, str) else None,
         best_loss=best,
-        bits=None if best is None else best / math.log(2),
+        bits=None if best is None or start.get("measure", "nats") != "nats" else best / math.log(2),
         steps=events[-1]["step"] if events else 0,
         seconds=max(_numbers(events, "seconds"), default=None),
         size=_size(path),

@@ -3,15 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+Measure = Literal["nats", "squared error"]
+
+
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of one training batch: the mean over its items, in nats, as a scalar with a gradient.
+    """The loss of one training batch: the mean over its items, in the task's measure, a scalar with a gradient.
 
     `items` is how many there are: characters, sentences, days. `carry` is handed to the next batch, detached.
     """
@@ -29,6 +32,36 @@ class Sample:
     text: str
 
 
+@dataclass(frozen=True)
+class Track:
+    """One thing about a sequence, by step: words `(T,)`, numbers `(T,)`, or `(T, n)` numbers from -1 to 1."""
+
+    name: str
+    values: Sequence[str] | Sequence[float] | Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """A sequence and what the model makes of it, to be drawn one under the other with a common time."""
+
+    title: str
+    tracks: Sequence[Track]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures for people to read: the first column names the rows.
+
+    A `shaded` table is one of counts, whose cells are the darker the greater their share of the row is.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+    note: str = ""
+    shaded: bool = False
+
+
 class Task(ABC):
     """Data, model, loss and metric of one kind of problem.
 
@@ -37,8 +70,9 @@ class Task(ABC):
     generators of its own, seeded from its arguments; torch's default one is dropout's, and the loop's to keep.
     """
 
-    name: ClassVar[str]
+    name: str
     unit: str = "items"  # what an item is, in the plural
+    measure: Measure = "nats"  # what losses are in
     model: "nn.Module"
 
     @abstractmethod
@@ -59,13 +93,21 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, split: str) -> dict[str, float]:
-        """Metrics on "validation" or "test": at least "loss", in nats an item. No such split: an empty dict.
+        """Metrics on "validation" or "test": at least "loss", a mean over items. No such split: an empty dict.
 
         Called without gradients and with the model in its evaluation mode; so is `demonstrate`.
         """
 
     def demonstrate(self, step: int) -> Sequence[Sample]:
         """What the model produces after `step` steps, for people to read."""
+        return ()
+
+    def tracks(self) -> Sequence[Tracks]:
+        """What the trained model does, step by step, for the report: asked once, at the end of a run."""
+        return ()
+
+    def tables(self) -> Sequence[Table]:
+        """What the trained model gets right and wrong, for the report: asked once, at the end of a run."""
         return ()
 
     def begin(self, epoch: int) -> None:  # noqa: B027

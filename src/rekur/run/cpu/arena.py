@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rekur.run.cpu.pages import pages
+
 LINE = 16  # floats in a line of the cache
-_HUGE = 2 << 20  # bytes of a huge page
-_FRESH = 32 << 20  # bytes from which on malloc asks the system each time, which then makes page after page
+_FRESH = 4 << 20  # bytes from which on malloc gives memory back to the system, which then makes page after page anew
 
 
 class Layout:
@@ -75,28 +75,22 @@ class Arena:
 
 
 def empty(size: int) -> Tensor:
-    """Memory for so many floats. Much of it is taken in huge pages: making small ones can cost more than the work."""
-    if 4 * size < _FRESH or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty(size, dtype=torch.float32, device="cpu")
-    return _huge(size)
+    """Memory for so many floats. Much of it is huge pages, used again: making them can cost more than the work."""
+    return pages.take(size)[0] if _large(size) else torch.empty(size, dtype=torch.float32, device="cpu")
 
 
 def zeros(size: int) -> Tensor:
     """The same, holding zeros."""
-    if 4 * size < _FRESH or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if not _large(size):
         return torch.zeros(size, dtype=torch.float32, device="cpu")
-    return _huge(size)  # new pages hold zeros
+    memory, new = pages.take(size)
+    return memory if new else memory.zero_()
 
 
 def handed_out(like: Tensor, shape: Sequence[int]) -> Tensor:
     """A tensor with memory of its own, of floats as `like`, which spares torch to read options."""
-    if (size := math.prod(shape)) < _FRESH // 4:
-        return like.new_empty(shape)
-    return empty(size).view(shape)
+    return empty(size).view(shape) if _large(size := math.prod(shape)) else like.new_empty(shape)
 
 
-def _huge(size: int) -> Tensor:
-    pages = mmap.mmap(-1, -(-4 * size // _HUGE) * _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # a kernel may know of no huge pages: it gives small ones
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(pages, dtype=torch.float32, count=size)  # which keeps the pages
+def _large(size: int) -> bool:
+    return 4 * size >= _FRESH and hasattr(mmap, "MADV_HUGEPAGE")

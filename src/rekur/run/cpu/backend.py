@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from rekur.errors import BackendError
-from rekur.graph import Graph, parse, to_text, walk
-from rekur.run.call import Call, Scan
+from rekur.graph import Graph, to_text, walk
+from rekur.run.call import Call, Head, Scan, Weights
 from rekur.run.cpu import registered
 from rekur.run.cpu.columns import SYMBOLS, of_symbols, with_symbols
 from rekur.run.cpu.job import Job
@@ -19,7 +19,7 @@ from rekur.run.cpu.operands import Operands
 from rekur.run.cpu.operator import run
 from rekur.run.cpu.parts import SERIES
 from rekur.run.cpu.ragged import ragged, with_masks
-from rekur.run.cpu.stepper import Stepper
+from rekur.run.cpu.stepper import Stage, Stepper
 from rekur.run.evaluate import Context, evaluate
 from rekur.run.state import State
 from rekur.run.traced import traced
@@ -51,16 +51,15 @@ class Cpu:
         return like.device.type == "cpu" and like.dtype == torch.float32
 
     def stepper(
-        self, params: Mapping[str, Tensor], sizes: Mapping[str, int], rows: int, symbols: Collection[str] = ()
+        self, layers: Sequence[Weights], rows: int, symbols: Collection[str] = (), head: Head | None = None
     ) -> Stepper | None:
-        """Native code for one step, with threads that wait for the next."""
-        if symbols:
-            return self._symbolic(tuple(symbols)).stepper(params, sizes, rows)
-        like = next(iter(params.values()))
-        if not self.takes(like) or not rows:
+        """Native code for a step of all layers, entered once."""
+        weights = [w for params, _ in layers for w in params.values()] + [w for w in head or () if w is not None]
+        if not rows or not all(map(self.takes, weights)):
             return None
+        cells = [self._symbolic(tuple(symbols)) if symbols else self, *[self] * (len(layers) - 1)]
         try:
-            return Stepper(parse(self.text), self.text, params, sizes, rows)
+            return Stepper([Stage(c.graph, c.text, *w) for c, w in zip(cells, layers, strict=True)], rows, head)
         except BackendError:
             return None
 

@@ -10,6 +10,7 @@ from rekur.run.cpu.record import Record
 
 ENTRY = [("ptr", "ctx"), ("i64", "tid")]
 _SPINS = 4000  # before a waiting thread offers its core to others
+_APART = 8  # integers from the counter of those who wait to that of parts of jobs: a line of the cache
 
 
 class Driver:
@@ -163,8 +164,8 @@ class Driver:
         self.f.call("barrier", "ptr %ctx")
 
 
-def own_part(d: Driver, size: str, unit: int) -> tuple[str, str]:
-    """The thread's part of `size`, in whole units but for the last."""
+def own_part(d: Driver, size: str, unit: int, part: str = "%tid") -> tuple[str, str]:
+    """One of as many parts of `size` as there are threads, in whole units but for the last."""
     f = d.f
     units = f.let(f"udiv i64 {f.add(size, str(unit - 1))}, {unit}")
 
@@ -172,48 +173,47 @@ def own_part(d: Driver, size: str, unit: int) -> tuple[str, str]:
         at = f.mul(f.let(f"udiv i64 {f.mul(units, k)}, {d.threads}"), str(unit))
         return f.let(f"call i64 @llvm.smin.i64(i64 {at}, i64 {size})")
 
-    return edge("%tid"), edge(f.add("%tid", "1"))
+    return edge(part), edge(f.add(part, "1"))
 
 
-def serve(module: Module, record: Record) -> None:
-    """serve(ctx, tid): run `forward` each time that the ticket rises, until it is below zero.
+class Deal:
+    """Jobs of as many parts as there are threads. Whoever has done a part takes the next, of whichever job: another
+    program, or a neighbour on the same core, may hold one thread up.
 
-    What a thread does that waits for single steps: it spins, since waking it would take longer than a step.
+    The counter of parts only rises. In each round a thread takes one part too many, by which it knows that all are
+    taken, so a round begins where the rounds before it end.
     """
-    f = module.function("serve", ENTRY)
-    module.declare("i32", "sched_yield")
-    ticket = f.field("%ctx", record.array("ticket"), "ptr")
-    look, again, run, rest, gone = (f.label(k) for k in ("look", "again", "run", "rest", "gone"))
-    f.do(f"br label %{look}")
-    f.begin(look)
-    place = f.hold()
-    seen, spins = f.let("phi"), f.let("phi")
-    now = f.let(f"load atomic i64, ptr {ticket} seq_cst, align 8")
-    f.do(f"br i1 {f.let(f'icmp slt i64 {now}, 0')}, label %{gone}, label %{again}")
-    f.begin(again)
-    more = f.add(spins, "1")
-    new = f.let(f"icmp ne i64 {now}, {seen}")
-    f.do(f"br i1 {new}, label %{run}, label %{rest}")
-    f.begin(run)
-    f.call("forward", "ptr %ctx", "i64 %tid")
-    f.do(f"br label %{look}")
-    f.begin(rest)
-    f.when(f.let(f"icmp sgt i64 {more}, {_SPINS}"), lambda: f.do("call i32 @sched_yield()"))
-    last = f.block
-    f.do(f"br label %{look}")
-    f.settle(place, seen, "i64", ("0", "entry"), (now, run), (seen, last))
-    f.settle(place + 1, spins, "i64", ("0", "entry"), ("0", run), (more, last))
-    f.begin(gone)
 
+    def __init__(self, d: Driver, jobs: int) -> None:
+        self.d, self.jobs = d, jobs
+        self._counter = d.f.let(f"getelementptr i64, ptr {d.array('barrier')}, i64 {_APART}")
+        self._taken = d.f.let("alloca i64")
 
-def lead(module: Module, record: Record) -> None:
-    """lead(ctx, tid): let the threads in `serve` go through `forward`, and go with them.
+    def begin(self, number: str) -> None:
+        """A round, the first of which is number 0."""
+        self._start = self.d.f.mul(self.d.f.mul(number, str(self.jobs + 1)), self.d.threads)
+        self._take()
 
-    In one call, for between two a signal could come, and leave the others there to wait.
-    """
-    f = module.function("lead", ENTRY)
-    f.let(f"atomicrmw add ptr {f.field('%ctx', record.array('ticket'), 'ptr')}, i64 1 seq_cst")
-    f.call("forward", "ptr %ctx", "i64 %tid")
+    def _take(self) -> None:
+        f = self.d.f
+        f.do(f"store i64 {f.let(f'atomicrmw add ptr {self._counter}, i64 1 seq_cst')}, ptr {self._taken}")
+
+    def job(self, number: int, body: Callable[[str], None]) -> None:
+        """body(part) for what this thread gets of a job; jobs come in turn."""
+        f, threads = self.d.f, self.d.threads
+        first = f.add(self._start, f.mul(str(number), threads))
+        end = f.add(first, threads)
+
+        def look(_: str) -> None:
+            taken = f.let(f"load i64, ptr {self._taken}")
+
+            def one() -> None:
+                body(f.let(f"sub i64 {taken}, {first}"))
+                self._take()
+
+            f.when(f.let(f"icmp slt i64 {taken}, {end}"), one)
+
+        f.loop("0", threads, "1", look)
 
 
 def barrier(module: Module, record: Record) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from rekur.graph import Argument
-from rekur.run.cpu.driver import Driver, barrier, lead, own_part, serve
+from rekur.run.cpu.driver import Deal, Driver, barrier, own_part
 from rekur.run.cpu.external import call_external
 from rekur.run.cpu.gradients import Share
 from rekur.run.cpu.layout import lay_out
@@ -38,8 +39,6 @@ def forward_driver(d: Driver, states: Sequence[Argument], hoisted: bool, weights
 
     f.loop("0", d.chunks, "1", one)
     d.wait()  # whoever returns first reads what all have written
-    serve(d.module, d.record)
-    lead(d.module, d.record)
     call_with_moves(d.module, d.record, "forward")
 
 
@@ -49,6 +48,10 @@ def backward_driver(
     """backward(ctx, tid): chunk by chunk from the end"""
     f = d.f
     barrier(d.module, d.record)
+    sums: dict[str, list[Share]] = {}
+    for share in shares:
+        sums.setdefault(share.array, []).append(share)
+    deal = Deal(d, len(sums))
     lay_out(d, weights)
 
     def one(c: str) -> None:
@@ -67,13 +70,13 @@ def backward_driver(
         if hoisted:
             d.segments("time_back", c, start)
             d.wait()
-        for share in shares:
-            _share(d, share, t0, n)
+        deal.begin(c)
+        for k, one_sum in enumerate(sums.values()):
+            deal.job(k, functools.partial(_add_up, d, one_sum, t0, n))
         d.wait()  # for those who still read what the next chunk overwrites, and for the sums of all
 
     f.loop("0", d.chunks, "1", one)
-    sums = {share.array: share for share in shares}
-    for share in sorted(sums.values(), key=lambda s: s.by != ""):
+    for share in sorted((found[0] for found in sums.values()), key=lambda s: s.by != ""):
         _hand_over(d, share, added=share.by != "" and f"gradient {share.weight}" in sums)
     call_with_moves(d.module, d.record, "backward")
 
@@ -105,8 +108,14 @@ def _hand_over(d: Driver, share: Share, added: bool) -> None:
     f.loop(*own_part(d, rows, 1), "1", row)
 
 
-def _share(d: Driver, share: Share, t0: str, steps: str) -> None:
-    """This thread's part of the outputs of one weight's gradient."""
+def _add_up(d: Driver, shares: Sequence[Share], t0: str, steps: str, part: str) -> None:
+    """A part of a sum of several shares: one after the other, so that nobody else adds to it meanwhile."""
+    for share in shares:
+        _share(d, share, t0, steps, part)
+
+
+def _share(d: Driver, share: Share, t0: str, steps: str, part: str) -> None:
+    """A part of the outputs of one weight's gradient."""
     f = d.f
 
     def rows(place: Place) -> str:
@@ -122,12 +131,12 @@ def _share(d: Driver, share: Share, t0: str, steps: str) -> None:
     if share.by:
         symbols = f.let(f"getelementptr i64, ptr {d.array(share.by)}, i64 {f.mul(t0, d.batch)}")
         width = d.number(f"pad {share.axes[1]}")
-        c0, c1 = own_part(d, d.number(f"size {share.axes[1]}"), d.module.lanes)
+        c0, c1 = own_part(d, d.number(f"size {share.axes[1]}"), d.module.lanes, part)
         call_external(f, "scatter", d_at, width, symbols, g, width, counts, steps, d.batch, c0, c1)
         return
     if share.v is None:
         width = d.stride(share.axes)
-        c0, c1 = own_part(d, width, d.module.lanes)
+        c0, c1 = own_part(d, width, d.module.lanes, part)
         call_external(f, "column_sum", d_at, width, g, counts, steps, d.batch, c0, c1)
         return
     out, inner = share.axes
@@ -137,7 +146,7 @@ def _share(d: Driver, share: Share, t0: str, steps: str) -> None:
         repeat = f.mul(repeat, d.number(f"size {axis}"))
     pad_v = d.number(f"pad {inner}")
     panels = f.let(f"udiv i64 {f.add(d.number(f'size {inner}'), str(d.columns - 1))}, {d.columns}")
-    o0, o1 = own_part(d, d.number(f"size {out}"), 6)
+    o0, o1 = own_part(d, d.number(f"size {out}"), 6, part)
     scratch = f.at(d.array("scratch"), f.mul("%tid", d.number("scratch")))
     pad_d = d.number(f"pad {out}")
     call_external(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from rekur.errors import BackendError
@@ -41,13 +41,17 @@ def shares(
     wanted: dict[Node, list[Place]],
     chunk: Callable[[tuple[str, ...]], Place],
     columns: Mapping[str, Column],
+    changing: Collection[str] = (),
 ) -> list[Share]:
-    """The parts of each weight's gradient; what they read and the loop only passes by is wanted in a chunk."""
+    """The parts of each weight's gradient; what they read and the loop only passes by is wanted in a chunk.
+
+    :param changing: arrays that are written again before the sums are made.
+    """
 
     def handed(n: Node) -> Place:
         known: list[Place] = [*wanted.get(n, []), *([places[n]] if n in places else [])]
         for place in known:
-            if place.rows in ("time", "pool", "chunk"):
+            if place.rows in ("time", "pool", "chunk") and place.array not in changing:
                 return place
         wanted.setdefault(n, []).append(chunk(n.axes))
         return wanted[n][-1]

@@ -61,7 +61,7 @@ class Compiled:
         self.wiring = Wiring(self.code, self.operands)
         self.shared = shared(target)
         self.library = library(str(self.code.forth), target)
-        self.forward, self.serve, self.lead = (self.library.address(k) for k in ("call", "serve", "lead"))
+        self.forward, self.loop = (self.library.address(k) for k in ("call", "forward"))
         if training:
             self.way_back = library(str(self.code.back), target)
             self.backward = self.way_back.address("call")
@@ -150,6 +150,12 @@ class Run:
         """Have fields of the record point at tensors, which then live as long as this run."""
         self.record[fields] = [v.data_ptr() for v in tensors]
         self._held += tensors
+
+    def begin(self, array: str, memory: Tensor) -> None:
+        """Have an array of the code, if it has that, begin where a tensor does."""
+        field = self.frame.code.record.fields.get(f"array {array}")
+        if field is not None:
+            self.point([field], [memory])
 
     def call(self, function: int) -> None:
         """Enter the code at an address, all threads together."""

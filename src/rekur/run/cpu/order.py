@@ -17,7 +17,7 @@ Table = NDArray[Any]
 Segment = tuple[int, int, int, int, int]
 """(m, b, sm, sb, count) of rows that are done together, as blocks are given them"""
 SHARED_ROWS = 16  # fewer than this are done by all threads together
-SEGMENT = 96  # rows of the hoisted part that are done together
+SEGMENT = 64  # rows of the hoisted part that are done together
 CHUNK = 256  # rows of the way back whose gradients are kept at a time: what a tile sums over stays in the first cache
 
 

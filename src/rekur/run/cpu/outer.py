@@ -10,17 +10,22 @@ from rekur.run.cpu.external import SIGNATURES, arguments, symbol
 from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
 
 WIDTH = 256
-"""Columns of V that are laid side by side at a time: they stay in the second cache"""
+"""Columns of V that are worked on, and laid side by side, at a time: they stay in the second cache"""
+NARROW = 64  # columns of V for which D is read where it lies
 
 
 def gradient_tile(m: Module, rows: int, vectors: int) -> None:
-    """G[rows, panel] += Σ_m D[m, rows] ⊗ V[m, panel]"""
+    """G[rows, panel] += Σ_m D[m, rows] ⊗ V[m, panel]; meanwhile what comes next of G is fetched."""
+    m.declare("void", "llvm.prefetch.p0", "ptr", "i32", "i32", "i32")
     f = m.function(
         f"gradient_tile_{rows}",
         arguments("*d ldd *v ldv *g ldg n"),
         internal=True,
     )
     lanes = m.lanes
+    for i in range(rows):
+        following = f.at(f.at("%g", f.mul("%ldg", str(i))), str(vectors * lanes))
+        f.do(f"call void @llvm.prefetch.p0(ptr {following}, i32 1, i32 3, i32 1)")
     first = accumulators(f, "%g", "%ldg", rows, vectors)
 
     def body(r: str, acc: list[str]) -> list[str]:
@@ -40,9 +45,9 @@ def gradient_tile(m: Module, rows: int, vectors: int) -> None:
 def gradient(m: Module, tile: Tile) -> None:
     """G[o0:o1] += Σ D[row] ⊗ V[row] over the live rows of some steps; G and V reach to whole panels.
 
-    `counts` says how many rows of each step are live (times `inner`, where a row of the batch has several). The
-    live rows are laid side by side in `scratch`, so that tiles read them in sequence: those of V by panel, for a
-    group of panels at a time, those of D for each tile.
+    `counts` says how many rows of each step are live (times `inner`, where a row of the batch has several). Unless
+    all are, they are laid side by side in `scratch`: those of V by panel, for a group of panels at a time. So is
+    what a tile reads of D, unless that costs more than it gains, because few panels read it.
     """
     f = m.function(symbol("gradient", m.lanes), SIGNATURES["gradient"])
     columns = tile.vectors * m.lanes
@@ -55,6 +60,13 @@ def gradient(m: Module, tile: Tile) -> None:
     (total,) = f.fold("0", "%steps", "1", [("i64", "0")], lambda t, n: [f.add(n[0], count(t))])
     rows = f.mul("%batch", "%inner")
     packed_v = f.at("%scratch", f.mul(total, "8"))
+    dense = f.let(f"icmp eq i64 {total}, {f.mul('%steps', rows)}")
+    ragged = f.let(f"xor i1 {dense}, true")
+    few = f.let(f"icmp sle i64 %panels, {NARROW // columns}")
+    narrow = f.let(f"and i1 {dense}, {few}")
+    wide = f.let(f"xor i1 {narrow}, true")
+    ldv = f.let(f"select i1 {dense}, i64 %ldv, i64 {columns}")
+    ldd = f.let(f"select i1 {narrow}, i64 %ldd, i64 {tile.rows}")
 
     def each_row(body: Callable[[str, str], None]) -> None:
         """body(row of the arrays, row among the live ones)"""
@@ -84,7 +96,7 @@ def gradient(m: Module, tile: Tile) -> None:
 
             f.loop("0", count_of_panels, "1", panel)
 
-        each_row(gather)
+        f.when(ragged, lambda: each_row(gather))
 
         def block(r: str, height: str) -> None:
             o = f.add("%o0", r)
@@ -94,21 +106,17 @@ def gradient(m: Module, tile: Tile) -> None:
                 x = f.let(f"load <8 x float>, ptr {f.at(d, f.mul(source, '%ldd'))}, align 4")
                 f.do(f"store <8 x float> {x}, ptr {f.at('%scratch', f.mul(target, str(tile.rows)))}, align 4")
 
-            each_row(line)
+            f.when(wide, lambda: each_row(line))
             g = f.at("%g", f.mul(o, "%ldg"))
 
             def one(p: str) -> None:
-                at_v = f.at(packed_v, f.mul(f.let(f"sub i64 {p}, {p0}"), size))
+                laid = f.at(packed_v, f.mul(f.let(f"sub i64 {p}, {p0}"), size))
+                lies = f.at("%v", f.mul(p, str(columns)))
+                at_v = f.let(f"select i1 {dense}, ptr {lies}, ptr {laid}")
                 at_g = f.at(g, f.mul(p, str(columns)))
-                args = [
-                    "ptr %scratch",
-                    f"i64 {tile.rows}",
-                    f"ptr {at_v}",
-                    f"i64 {columns}",
-                    f"ptr {at_g}",
-                    "i64 %ldg",
-                ]
-                call_tile(f, height, tile.rows, "gradient_tile", [*args, f"i64 {total}"])
+                at_d = f.let(f"select i1 {narrow}, ptr {d}, ptr %scratch")
+                args = [f"ptr {at_d}", f"i64 {ldd}", f"ptr {at_v}", f"i64 {ldv}", f"ptr {at_g}", "i64 %ldg"]
+                call_tile(f, height, range(1, tile.rows + 1), "gradient_tile", [*args, f"i64 {total}"])
 
             f.loop(p0, p1, "1", one)
 

@@ -7,6 +7,8 @@ output whatever the tile, so the result has the same bits however rows and panel
 
 from __future__ import annotations
 
+from functools import reduce
+
 from rekur.run.cpu.builder import Function, Module
 from rekur.run.cpu.external import SIGNATURES, arguments, symbol
 from rekur.run.cpu.tile import Tile, accumulators, call_tile, each_tile, put
@@ -60,6 +62,26 @@ def product_wide(m: Module, rows: int, vectors: int, panels: int) -> None:
     put(f, done, "%c", "%ldc", rows, width)
 
 
+def product_slim(m: Module, rows: int) -> None:
+    """C[rows, 3 vectors] = initial + A[rows, K] · three vectors of panels; meanwhile a panel is fetched."""
+    f = m.function(f"product_slim_{rows}", arguments("*a lda *x *y *z *i ldi *c ldc k columns *next"), internal=True)
+    first = accumulators(f, "%i", "%ldi", rows, 3)
+    starts = [f.at("%a", f.mul("%lda", str(i))) for i in range(rows)]
+
+    def body(k: str, acc: list[str]) -> list[str]:
+        shift = f.mul(k, "%columns")
+        f.do(f"call void @llvm.prefetch.p0(ptr {f.at('%next', shift)}, i32 0, i32 2, i32 1)")
+        w = [f.load(f.at(stream, shift)) for stream in ("%x", "%y", "%z")]
+        out = []
+        for i in range(rows):
+            a = f.splat(f.load_scalar(f.at(starts[i], k)))
+            out += [f.fma(a, w[j], acc[i * 3 + j]) for j in range(3)]
+        return out
+
+    done = f.fold("0", "%k", "1", [(f.V, v) for v in first], body)
+    put(f, done, "%c", "%ldc", rows, 3)
+
+
 CHAINS = 8  # sums that must be under way for the multiply-adds to follow each other without a gap
 
 
@@ -90,6 +112,9 @@ def product(m: Module, tile: Tile) -> None:
         f.loop("0", groups, "1", wide)
         start = f.add(start, f.mul(groups, str(group)))
 
+    if 4 * tile.vectors <= CHAINS:
+        start = _slim(f, m, tile, start)
+
     def panel(p: str) -> None:
         w = f.at("%w", f.mul(p, size))
         offset = f.mul(p, str(columns))
@@ -106,11 +131,55 @@ def product(m: Module, tile: Tile) -> None:
             c = f.at(f.at("%c", f.mul(r, "%ldc")), offset)
             args = [f"ptr {a}", "i64 %lda", f"ptr {w}", f"ptr {i}", "i64 %ldi", f"ptr {c}", "i64 %ldc", "i64 %k"]
             args.append(f"ptr {near}")
-            call_tile(f, height, tile.rows, "product_tile", args)
+            call_tile(f, height, range(1, tile.rows + 1), "product_tile", args)
 
         each_tile(f, "%rows", tile.rows, block)
 
     f.loop(start, "%p1", "1", panel)
+
+
+SLIM = range(3, 5)  # rows
+
+
+def _slim(f: Function, m: Module, tile: Tile, start: str) -> str:
+    """Where all tiles have three or four rows, too few for two vectors: three panels as twice three vectors.
+
+    The panel to go on with comes back.
+    """
+    for rows in SLIM:
+        product_slim(m, rows)
+    columns = tile.vectors * m.lanes
+    size = f.mul("%k", str(columns))
+    most = SLIM[-1]
+    few = [f.let(f"icmp eq i64 %rows, {rows}") for rows in (*SLIM, 2 * most - 1, 2 * most)]
+    slim = reduce(lambda one, other: f.let(f"or i1 {one}, {other}"), few)
+    left = f.let(f"udiv i64 {f.let(f'sub i64 %p1, {start}')}, 3")
+    groups = f.let(f"select i1 {slim}, i64 {left}, i64 0")
+
+    def three(vectors: list[str], offset: str, near: tuple[str, str]) -> None:
+        """All rows of three vectors; their first tile fetches one panel, the next another one."""
+
+        def block(r: str, height: str) -> None:
+            fetched = f.let(f"select i1 {f.let(f'icmp eq i64 {r}, 0')}, ptr {near[0]}, ptr {near[1]}")
+            i = f.at(f.at("%i", f.mul(r, "%ldi")), offset)
+            c = f.at(f.at("%c", f.mul(r, "%ldc")), offset)
+            args = [f"ptr {p}" for p in vectors]
+            args = [f"ptr {f.at('%a', f.mul(r, '%lda'))}", "i64 %lda", *args, f"ptr {i}", "i64 %ldi", f"ptr {c}"]
+            args += ["i64 %ldc", "i64 %k", f"i64 {columns}", f"ptr {fetched}"]
+            call_tile(f, height, SLIM, "product_slim", args)
+
+        each_tile(f, "%rows", most, block)
+
+    def group(j: str) -> None:
+        p = f.add(start, f.mul(j, "3"))
+        panels = [f.at("%w", f.mul(f.add(p, str(i)), size)) for i in range(5)]
+        vectors = [f.at(w, str(i * m.lanes)) for w in panels[:3] for i in range(2)]
+        offset = f.mul(p, str(columns))
+        three(vectors[:3], offset, (panels[2], panels[3]))
+        three(vectors[3:], f.add(offset, str(3 * m.lanes)), (panels[4], panels[3]))
+
+    f.loop("0", groups, "1", group)
+    return f.add(start, f.mul(groups, "3"))
 
 
 def pack(m: Module, tile: Tile) -> None:

@@ -134,7 +134,8 @@ def backward(
             wanted.setdefault(n, []).append(_arrives(code, a.name, a.axes))
     passes = _passes(graph, weights, wanted)
     late_stores(code, passes, places, wanted, "step_back")
-    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns)
+    added = {f"d input {k}" for k in needs if time_back is not None and f"d.{k}" in time_back.outputs}
+    found = shares(weights, places, wanted, lambda axes: _chunk(code, axes), code.columns, added)
     Block(code.back, code.record, "step_back", passes, places, wanted, columns)
     more: dict[Node, Place] = {}
     if time_back is not None:

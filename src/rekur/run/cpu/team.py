@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import llvmlite.binding as llvm
 
@@ -62,11 +62,19 @@ class Team:
         self._library = Library(_TEXT, host())
         self._enter = self._library.address("enter")
 
-    def run(self, count: int, function: int, record: int) -> bool:
+    def entry(self, count: int, function: int, record: int) -> Callable[[], bool]:
         """Have threads 0 … count - 1 enter the function at an address; whether there were as many."""
         job = (ctypes.c_int64 * 4)(function, record, count, 0)
-        self._parallel(self._enter, ctypes.addressof(job), count, 0)
-        return not job[3]
+        parallel, enter, at = self._parallel, self._enter, ctypes.addressof(job)
+
+        def run() -> bool:
+            parallel(enter, at, count, 0)
+            if not job[3]:
+                return True
+            job[3] = 0
+            return False
+
+        return run
 
 
 @cache
@@ -79,17 +87,24 @@ def team() -> Team | None:
 
 
 def enter(count: int, function: int, record: int) -> None:
-    """The function at an address, once for each of `count` threads, on a record; each may wait for the others.
+    """The function at an address, once for each of `count` threads, on a record; each may wait for the others."""
+    entry(count, function, record)()
 
-    A fork leaves torch's threads in the parent, and their runtime does not notice.
-    """
-    if count > 1 and not _forked and (there := team()) is not None and there.run(count, function, record):
-        return
+
+def entry(count: int, function: int, record: int) -> Callable[[], None]:
+    """The same as a call without arguments, for those who enter again and again; one at a time."""
     run = callable_at(function)
     if count == 1:
-        run(record, 0)
-    else:
-        together(count, lambda tid: run(record, tid))
+        return partial(run, record, 0)
+    there = team()
+    shared = None if there is None else there.entry(count, function, record)
+
+    def enter_all() -> None:
+        # a fork leaves torch's threads in the parent, and their runtime does not notice
+        if shared is None or _forked or not shared():
+            together(count, lambda tid: run(record, tid))
+
+    return enter_all
 
 
 @cache

@@ -38,15 +38,15 @@ def put(f: Function, values: list[str], pointer: str, stride: str, rows: int, ve
             f.store(values[i * vectors + j], f.at(start, str(j * lanes)))
 
 
-def call_tile(f: Function, height: str, most: int, call: str, args: list[str]) -> None:
+def call_tile(f: Function, height: str, heights: range, call: str, args: list[str]) -> None:
     """Call the tile of a height known only when it runs."""
     after = f.label("after")
-    labels = [f.label("tile") for _ in range(most)]
-    cases = " ".join(f"i64 {i + 1}, label %{label}" for i, label in enumerate(labels))
+    labels = {i: f.label("tile") for i in heights}
+    cases = " ".join(f"i64 {i}, label %{label}" for i, label in labels.items())
     f.do(f"switch i64 {height}, label %{after} [ {cases} ]")
-    for i, label in enumerate(labels):
+    for i, label in labels.items():
         f.begin(label)
-        f.call(f"{call}_{i + 1}", *args)
+        f.call(f"{call}_{i}", *args)
         f.do(f"br label %{after}")
     f.begin(after)
 

@@ -1,0 +1,176 @@
+"""Sentences with a tag for each word: CoNLL's columns, CoNLL-U, and the Brown corpus's word/tag."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from rekur.data.examples import Examples, OnBad, Sieve, bad_bytes
+from rekur.data.sources import show
+from rekur.errors import DataError, OptionError, suggest
+
+_APPENDED = re.compile(r"(?<=^fw)-.*|-(?:tl|hl|nc)(?=-|$).*|(?<=.)[+*].*")
+
+Sentence = tuple[str, ...]
+Tagged = Examples[Sentence, Sentence]
+
+CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+"""The ten columns of CoNLL-U."""
+
+
+def read_conll(
+    path: Path | str, *, word: int = 0, tag: int = -1, ragged: bool = False, on_bad: OnBad = "skip"
+) -> Tagged:
+    """Sentences in columns: a word a line, an empty line after each sentence.
+
+    Columns are parted by tabs where a line has any, else by white space. Sentences with `-DOCSTART-`, which part
+    documents, are none. A sentence is broken, and passed over whole, where a line of it lacks columns, its word or
+    its tag, or is not UTF-8.
+
+    Args:
+        path: the file.
+        word, tag: the columns, counted from 0, or from the end as -1.
+        ragged: lines may have different numbers of columns. Otherwise another number than the first line's is broken.
+        on_bad: `skip` passes over broken sentences and keeps account of them in `rejected`; `stop` raises.
+
+    Raises:
+        DataError: the file cannot be read, or has no such sentences.
+        OptionError: there is no such column.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "names.txt"
+    >>> _ = path.write_text("Ada NNP B-PER\\nLovelace NNP I-PER\\nwrites VBZ O\\n\\n")
+    >>> names = read_conll(path)
+    >>> names.inputs[0], names.labels[0]
+    (('Ada', 'Lovelace', 'writes'), ('B-PER', 'I-PER', 'O'))
+    """
+    path = Path(path)
+    width = 0
+
+    def pair(text: str) -> tuple[str, str]:
+        nonlocal width
+        row = text.split("\t") if "\t" in text else text.split()
+        if not width:
+            width = len(row)
+            for what, column in (("words", word), ("tags", tag)):
+                if not -width <= column < width:
+                    raise OptionError(f"{show(path)} has {width} columns; there is no column {column} for the {what}")
+            if word % width == tag % width:
+                raise OptionError(f"{show(path)} has {width} columns; words and tags are both to be in column {word}")
+        if len(row) != width and not ragged:
+            raise DataError(f"it has {len(row)} columns, the first line has {width}")
+        if not all(-len(row) <= column < len(row) for column in (word, tag)) or len(row) < 2:
+            raise DataError(f"it has {len(row)} columns, too few for a word and its tag")
+        return row[word], row[tag]
+
+    blocks = (block for block in _blocks(path) if not any("-DOCSTART-" in text for _, text in block))
+    return _read(path, on_bad, blocks, pair)
+
+
+def read_conllu(path: Path | str, *, tag: str = "UPOS", on_bad: OnBad = "skip") -> Tagged:
+    """Sentences in CoNLL-U: ten columns parted by tabs, `#` before comments, an empty line after each sentence.
+
+    The words are the syntactic ones: lines of contracted forms (`1-2`) and of words that are not there (`1.1`) are
+    left out. A sentence with a line that is not so, or that lacks a tag (`_`), is broken.
+
+    Args:
+        path: the file.
+        tag: the column with the tags, as `UPOS`, `XPOS` or `DEPREL`.
+        on_bad: see `read_conll`, which raises the same.
+    """
+    if tag.upper() not in CONLLU:
+        raise OptionError(f"CoNLL-U has no column {tag!r}{suggest(tag.upper(), CONLLU)}; it has {', '.join(CONLLU)}")
+    path, at = Path(path), CONLLU.index(tag.upper())
+
+    def pair(text: str) -> tuple[str, str] | None:
+        row = text.split("\t")
+        if len(row) != len(CONLLU):
+            raise DataError(f"it has {len(row)} columns, CoNLL-U has {len(CONLLU)}")
+        if "-" in row[0] or "." in row[0]:
+            return None
+        return row[1], "" if row[at] == "_" else row[at]
+
+    blocks = ([(n, text) for n, text in block if not text.startswith("#")] for block in _blocks(path))
+    return _read(path, on_bad, blocks, pair)
+
+
+def read_brown(folder: Path | str, *, on_bad: OnBad = "skip") -> Tagged:
+    """The Brown corpus as it is handed on: a sentence a line, each word with its tag after the last `/`.
+
+    Tags are cut as `brown_tag` does, which leaves 93 of 472.
+
+    Args:
+        folder: with the files `ca01` to `cr09`, of which as many are read as there are.
+        on_bad: see `read_conll`, which raises the same.
+    """
+    folder, sieve = Path(folder), Sieve(on_bad)
+    paths = sorted(folder.glob("c[a-r][0-9][0-9]"))
+    words, tags = [], []
+    for path in paths:
+        for line, text in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+            pairs = [token.rpartition("/") for token in text.split()]
+            if lost := next((tag for word, _, tag in pairs if not word or not tag), None):
+                sieve.drop(path, line, f"{lost!r} has no word or no tag")
+            elif pairs:
+                words.append(tuple(word for word, _, _ in pairs))
+                tags.append(tuple(brown_tag(tag) for _, _, tag in pairs))
+    return sieve.examples(folder.name, paths, tuple(words), tuple(tags))
+
+
+@cache
+def brown_tag(tag: str) -> str:
+    """A tag of the Brown corpus without what says that it is in a title, a headline or quoted (`-tl -hl -nc`), that
+    another word is contracted to it (`+`), or negates it (`*`), and without the kind of a foreign word (`fw-`).
+
+    >>> [brown_tag(tag) for tag in ("nn-tl", "ppss+hvd", "bez*", "*", "--", "---hl", "fw-in+nn-tl")]
+    ['nn', 'ppss', 'bez', '*', '--', '--', 'fw']
+    """
+    return _APPENDED.sub("", tag) or tag
+
+
+Block = list[tuple[int, str]]
+
+
+def _blocks(path: Path) -> Iterator[Block]:
+    """The lines between empty ones, each with its number."""
+    block: Block = []
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line, text in enumerate(file, 1):
+                if text.strip():
+                    block.append((line, text.rstrip("\n")))
+                elif block:
+                    yield block
+                    block = []
+    except OSError as error:
+        raise DataError(f"{show(path)} cannot be read: {error.strerror}") from None
+    if block:
+        yield block
+
+
+def _read(
+    path: Path,
+    on_bad: OnBad,
+    blocks: Iterator[Block] | Sequence[Block],
+    pair: Callable[[str], tuple[str, str] | None],
+) -> Tagged:
+    sieve = Sieve(on_bad)
+    words, tags = [], []
+    for block in blocks:
+        sentence = []
+        for line, text in block:
+            try:
+                if reason := bad_bytes(text):
+                    raise DataError(reason)
+                if (found := pair(text)) and not all(part.strip(" ") for part in found):  # a wide space is a word
+                    raise DataError(f"its {'tag' if found[0].strip(' ') else 'word'} is missing")
+            except DataError as error:
+                sieve.drop(path, line, str(error))
+                break
+            if found:
+                sentence.append(found)
+        else:
+            if sentence:
+                words.append(tuple(word for word, _ in sentence))
+                tags.append(tuple(tag for _, tag in sentence))
+    return sieve.examples(path.name, [path], tuple(words), tuple(tags))

@@ -1,0 +1,186 @@
+"""A supervised problem without its network: sequences, and what is wanted of them. No torch in here.
+
+A task of this kind is one file: a `SupervisedConfig`, whose `prepare` gives a `Problem` and its `Data`; and one row
+of `rekur.tasks.table`. `Supervised` does the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rekur.errors import OptionError
+from rekur.tasks.config import NetworkConfig, TaskConfig
+from rekur.train.task import Measure, Table, Track
+
+if TYPE_CHECKING:
+    from rekur.data import WordVectors
+    from rekur.nn import Pooling
+
+Array = npt.NDArray[Any]
+NOT_ASKED = -1
+"""The target of a step at which nothing is asked"""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """N inputs, symbols `(T,)` or features `(T, I)`, and what is wanted of each.
+
+    A target is the number of a class or, where a number is asked for, that number: one a step `(T,)`, or one a
+    sequence.
+    """
+
+    inputs: Sequence[Array]
+    targets: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def select(self, at: Sequence[int] | npt.NDArray[np.int64]) -> Sequences:
+        """Those at the given positions."""
+        return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at])
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a problem is learnt from."""
+
+    train: Callable[[int], Sequences]
+    """By epoch: the same each time, or, where they are generated, always new ones; as many in each"""
+    validation: Sequences
+    test: Sequences
+    about: Mapping[str, Any]
+    """Plain JSON for the report: `source`, sizes, base lines"""
+    digest: str = ""
+    """Of the files that were read"""
+    notes: tuple[str, ...] = ()
+    """What to say before training"""
+    vectors: WordVectors | None = None
+    """To start the embedding from"""
+
+
+@dataclass(frozen=True)
+class Problem(ABC):
+    """What goes in and what is asked for: with a model, all that is needed to predict.
+
+    A subclass is a frozen dataclass of plain JSON values, which a checkpoint keeps.
+    """
+
+    unit: ClassVar[str] = "sequences"
+    """What an item is: a thing that is predicted"""
+    caption: ClassVar[str] = "A held-out sequence"
+    """What stands over the drawing of a sequence"""
+
+    @property
+    def symbols(self) -> int | None:
+        """V, where the inputs are symbols 0 … V-1."""
+        return None
+
+    @property
+    def features(self) -> int:
+        """I, where the inputs are features."""
+        return 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes; none where a number is asked for."""
+        return ()
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How a sequence becomes one vector; None where something is asked at every step."""
+        return None
+
+    @property
+    def outputs(self) -> int:
+        """What the head puts out."""
+        return len(self.labels) or 1
+
+    @property
+    def measure(self) -> Measure:
+        """Cross entropy in nats, or a mean of squared errors."""
+        return "nats" if self.labels else "squared error"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @abstractmethod
+    def read(self, files: Sequence[Path]) -> Sequences:
+        """Sequences from files of a user's, for `rekur eval` and `rekur predict`."""
+
+    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+        """Sequences to predict of; where nothing is known of one, its target is None."""
+        return self.read(files)
+
+    @abstractmethod
+    def show(self, given: Array, wanted: Any, output: Array) -> str:
+        """A sequence, what is wanted, and what a model makes of it, as lines of text.
+
+        `output` has the probabilities of the classes, `(T, C)` or `(C,)`, or a number `(1,)`.
+        """
+
+    def tracks(self, given: Array, wanted: Any, output: Array) -> list[Track]:
+        """The same by step, for a drawing."""
+        return []
+
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+        """What a model gets right and wrong of examples, beside a base line that learns from `data`."""
+        return []
+
+
+@dataclass(frozen=True)
+class ExamplesConfig:
+    """How examples are read."""
+
+    group: ClassVar[str] = "examples"
+
+    batch: int = 32
+    """B: sequences that are read side by side."""
+
+
+@dataclass(frozen=True)
+class LayersConfig(NetworkConfig):
+    """What the model is made of."""
+
+    group: ClassVar[str] = "network"
+
+    hidden: int = 64
+    """H: units of a layer."""
+    layers: int = 1
+    """Layers, one above the other."""
+    embedding: int = 0
+    """Size of the vectors that stand for symbols; 0: the first layer reads them without."""
+    dropout: float = 0.0
+    """Share of values dropped in training, never from step to step."""
+    bidirectional: bool = False
+    """A second chain of layers, from the end of a sequence to its beginning."""
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig, ABC):
+    """What every supervised task is made from."""
+
+    problem_class: ClassVar[type[Problem]]
+
+    def __post_init__(self) -> None:
+        self._at_least_one("hidden", "layers", "batch")
+        self._check("embedding", self.embedding >= 0, "0 or more")
+        self._check("sizes", all(size >= 1 for size in self.sizes.values()), "1 or more each")
+        self._check("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
+
+    @abstractmethod
+    def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:
+        """The problem and its data."""
+
+
+def no_files(files: Sequence[Path], why: str) -> None:
+    """Raise OptionError where there are files and nothing reads them."""
+    if files:
+        raise OptionError(f"{str(files[0])!r} would not be read: {why}; leave it out")
