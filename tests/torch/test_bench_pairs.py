@@ -88,7 +88,7 @@ def test_sides_take_turns_and_each_is_first_in_every_other_pair():
     pairs = alternate(world.side("o", 1.0), world.side("t", 3.0), seconds=40.0, clock=world.clock, rest=world.rest)
     assert pairs.ours == (1.0,) * 10
     assert pairs.theirs == (3.0,) * 10
-    order = "oott" + "ot" + "otto" * 5  # warm-up and length of each, one of both, the pairs
+    order = ["o", "oo", "t", "tt", *"ot", *"otto" * 5]  # warm-up and length of each, one of both, the pairs
     assert world.called == "".join(f" {side}" for side in order)  # each after a rest
 
 
@@ -108,9 +108,22 @@ def test_the_first_call_is_not_counted():
 def test_a_sample_of_a_short_side_is_many_calls():
     world = World()
     pairs = alternate(world.side("o", 1e-3), world.side("t", 1.0), 0.0, world.clock, world.rest)
-    assert world.called.count("t") == 2 + 1 + FEWEST
-    assert world.called.count("o") == 2 + (1 + FEWEST) * 5
+    assert world.called.count("t") == 3 + 1 + FEWEST
+    assert world.called.count("o") == 3 + (1 + FEWEST) * (10 + 10)
     assert pairs.ours == pytest.approx((1e-3,) * FEWEST)
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(0.01, 0.01), (0.1, 0.13)])
+def test_what_a_rest_costs_a_short_call_is_not_counted(seconds: float, counted: float):
+    """A call after a rest takes 30 ms longer: it matters to a call of 10 ms, and little to one of 100."""
+    world = World()
+
+    def side() -> None:
+        world.now += seconds + 0.03 * (world.called[-1] == " ")
+        world.called += "o"
+
+    pairs = alternate(Timed(side), Timed(side), 0.0, world.clock, world.rest)
+    assert pairs.ours == pytest.approx((counted,) * FEWEST)
 
 
 def test_a_machine_that_slows_down_does_not_change_the_ratio():

@@ -17,7 +17,8 @@ Clock = Callable[[], float]
 Rest = Callable[[float], object]
 FEWEST, MOST = 7, 31  # samples: seven are the first number whose order gives 95 % with one to spare
 REST = 0.02  # seconds before a sample
-SAMPLE = 5e-3  # seconds that a sample lasts at least, so that each side works from its own warm caches
+SAMPLE = 10e-3  # seconds that a sample lasts at least
+SHORT = 50e-3  # seconds below which it matters to a call whether its code and data are still in the caches
 
 
 @dataclass(frozen=True)
@@ -87,32 +88,38 @@ def alternate(
 ) -> Pairs:
     """Time two sides in alternating pairs for about `seconds`, but 7 pairs at least and 31 at most.
 
-    Each takes the first place in every other pair. A sample is as many calls as last 5 ms, after a rest: threads of
-    the other side may spin on for some milliseconds, and take the processors. The first calls warm up and are not
-    counted; Python collects no garbage meanwhile.
+    Each takes the first place in every other pair. A sample is as many calls as last 10 ms, after a rest: threads of
+    the other side may spin on for some milliseconds, and take the processors. Short calls are made as often before
+    the clock starts, for in a loop they find their code and data in the caches, and a processor that is awake. The
+    first samples warm up and are not counted; Python collects no garbage meanwhile.
     """
     sides = (ours, theirs)
     with _no_collections():
         calls = [_calls(side, clock, rest) for side in sides]
-        first = [_sample(side, n, clock, rest) for side, n in zip(sides, calls, strict=True)]
-        once = sum(s * n for s, n in zip(first, calls, strict=True))
+        first = [_sample(side, *n, clock, rest) for side, n in zip(sides, calls, strict=True)]
+        once = sum(s * sum(n) for s, n in zip(first, calls, strict=True))
         count = max(FEWEST, min(MOST, int(seconds / max(once, 1e-9))))
         found: tuple[list[float], list[float]] = ([], [])
         for i in range(count):
             for j in (0, 1) if i % 2 == 0 else (1, 0):
-                found[j].append(_sample(sides[j], calls[j], clock, rest))
+                found[j].append(_sample(sides[j], *calls[j], clock, rest))
     return Pairs(tuple(found[0]), tuple(found[1]))
 
 
-def _calls(side: Timed, clock: Clock, rest: Rest) -> int:
-    _sample(side, 1, clock, rest)
-    return max(1, math.ceil(SAMPLE / max(_sample(side, 1, clock, rest), 1e-9)))
+def _calls(side: Timed, clock: Clock, rest: Rest) -> tuple[int, int]:
+    """How often to call before the clock starts, and how often after that."""
+    _sample(side, 0, 1, clock, rest)
+    seconds = max(_sample(side, 1, 1, clock, rest), 1e-9)
+    count = math.ceil(SAMPLE / seconds)
+    return count if seconds < SHORT else 0, count
 
 
-def _sample(side: Timed, calls: int, clock: Clock, rest: Rest) -> float:
+def _sample(side: Timed, before: int, calls: int, clock: Clock, rest: Rest) -> float:
     run = side.run
     rest(REST)
     with side.ready():
+        for _ in range(before):
+            run()
         start = clock()
         for _ in range(calls):
             run()
