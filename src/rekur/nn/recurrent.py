@@ -199,7 +199,7 @@ class Recurrent(nn.Module):
         if self.bidirectional and state is not None:
             raise ShapeError("a bidirectional stack cannot be handed a state: its second chain starts at the end")
         depths = list(self._depths())
-        graphs = _graphs(depths)
+        graphs = _graphs(depths) if state is not None or outputs or record else {}
         check_state(graphs, state)
         check_names(graphs, (*outputs, *record))
         masks = None
@@ -213,7 +213,7 @@ class Recurrent(nn.Module):
             ys = []
             for direction, (prefix, layer) in enumerate(depths[depth]):
                 given = None if state is None else State(state).under(prefix)
-                wanted = [asked(names, prefix, graphs[prefix]) for names in (outputs, record)]
+                wanted = [asked(names, prefix, graphs[prefix]) if names else [] for names in (outputs, record)]
                 own = None if masks is None else masks.of_layer(2 * depth + direction)
                 one = layer(read, given, outputs=wanted[0], record=wanted[1], masks=own, **options)
                 ys.append(one.output)

@@ -14,6 +14,7 @@ from rekur.graph import Argument, Graph, parse
 from rekur.run.backends import Kernel, compile
 from rekur.run.call import Call, Scan
 from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
+from rekur.run.plain import plain
 from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
 from rekur.run.state import State
 from rekur.run.symbols import checked, symbolic
@@ -85,7 +86,9 @@ def scan(
 
 
 def _scan(kernel: Kernel, given: Mapping[str, Any]) -> Scan:
-    call = _call(kernel.graph, **given)
+    call = plain(kernel.graph, given)
+    if call is None:
+        call = _call(kernel.graph, **given)
     if torch.is_autocast_enabled(kind := call.like.device.type):
         with torch.autocast(kind, enabled=False):
             return _run(kernel, call)

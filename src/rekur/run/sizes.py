@@ -41,9 +41,9 @@ class Sizes:
             weights = [given[name] for name in leaves]
             alike = [type(v) in PLAIN and v.dtype == kind and v.device == device for v in weights]
             if all(alike):
-                fitting = _fitting(graph, tuple([v.shape for v in weights]))
-                if fitting is not None:
-                    self.known, self._from = dict(fitting[0]), dict(fitting[1])
+                found = fitting(graph, tuple([v.shape for v in weights]))
+                if found is not None:
+                    self.known, self._from = dict(found[0]), dict(found[1])
                     return
         for name, leaf in leaves.items():
             self.read("weight", name, given[name], (), leaf.axes)
@@ -100,7 +100,7 @@ class Sizes:
 
 
 @lru_cache(maxsize=64)
-def _fitting(graph: Graph, shapes: tuple[torch.Size, ...]) -> tuple[Mapping[str, int], Mapping[str, str]] | None:
+def fitting(graph: Graph, shapes: tuple[torch.Size, ...]) -> tuple[Mapping[str, int], Mapping[str, str]] | None:
     """(axis -> size, axis -> the weight that says so) of weights whose shapes agree; None of others."""
     known: dict[str, int] = {}
     said: dict[str, str] = {}
