@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from rekur.cells import ZOO, elman, lstm
+from rekur.cells import elman, load, lstm
 from rekur.graph import Cell
 from rekur.nn import initial_weights
 from rekur.run.plain import plain
@@ -30,7 +30,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman", "layer-norm-lstm"])
 def test_a_plain_call_is_what_the_long_way_makes_of_it(name: str, reverse: bool):
-    cell = ZOO[name]
+    cell = load(name)
     states = {a.name: torch.full((4, 3), 0.5) for a in cell.graph.of("state")}
     for state in (None, states):
         what = given(cell, reverse=reverse, state=state)
