@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from rekur.draw.parts import LINEAR, Part, Parts, abbreviated, parts
+from rekur.draw.parts import Part, Parts, abbreviated, parts
 from rekur.draw.place import Item, Wire, place
+from rekur.draw.rails import depth, left, rails
 from rekur.draw.route import Lattice, Port, Spot, route
 from rekur.draw.scene import Box, Edge, Point, Scene, Text, free, overlaps
 from rekur.draw.style import KINDS, TEXTS
@@ -46,7 +48,7 @@ class _Picture:
         self.graph = graph
         self.parts = abbreviated(found, most)
         self.place_of = {n: i for i, n in enumerate(graph.nodes)}
-        self.rails = _left(_rails(graph, found), self.parts)
+        self.rails = left(rails(graph, found), self.parts)
         self.on_rail = {name: i for i, rail in enumerate(self.rails) for name in rail}
         self.wires: list[_Wire] = []
         self.joins: dict[frozenset[str], str] = {}
@@ -123,7 +125,7 @@ class _Picture:
     # ---- where it is --------------------------------------------------------------------------------------------
 
     def _items(self) -> list[Item]:
-        top = 3 + _depth(self.parts)
+        top = 3 + depth(self.parts)
         free = tuple(range(3, top))
         out = []
         for name, box in self.boxes.items():
@@ -244,45 +246,6 @@ class _Picture:
         return Box("cell", "frame", (left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
 
 
-def _rails(graph: Graph, found: Parts) -> list[list[str]]:
-    """For each state that the step only weighs and adds, the parts on its way, the longest such way; none shared."""
-    by_name, out = found.by_name, []
-    used: set[str] = set()
-    for state in reversed(graph.of("state")):
-        way: dict[str, list[str]] = {state.name: [state.name]}
-        for p in found.parts:
-            if p.value.op not in LINEAR or p.kind == "gate" or p.name in used:
-                continue
-            longest = max((way[r.source] for r in p.reads if r.source in way), key=len, default=[])
-            if longest:
-                way[p.name] = [*longest, p.name]
-        rail = way.get(found.outputs.get(state.name, ""), [])
-        if len(rail) > 1 and state.name in by_name:
-            out.append(rail)
-            used |= set(rail)
-    return out
-
-
-def _left(rails: list[list[str]], found: Parts) -> list[list[str]]:
-    """What an abbreviation leaves of the rails; the first that it cuts runs through the rest."""
-    out, cut = [], False
-    for rail in rails:
-        kept = [name if name in found.by_name else "rest" for name in rail]
-        kept = [name for name in dict.fromkeys(kept) if name != "rest" or not cut]
-        cut = cut or "rest" in kept
-        out.append(kept)
-    return out
-
-
-def _depth(found: Parts) -> int:
-    """How many rows there may be between gates and state lines."""
-    depth: dict[str, int] = {}
-    for p in found.parts:
-        below = max((depth[r.source] for r in p.reads if r.source in depth), default=0)
-        depth[p.name] = 0 if p.kind == "gate" or not p.reads else below + 1
-    return max(2, min(4, max(depth.values(), default=0)))
-
-
 def _size(kind: str, label: str, caption: str) -> tuple[float, float]:
     wide = max(width(label, TEXTS[KINDS[kind].text].size), width(caption, TEXTS["caption"].size))
     if kind == "gate":
@@ -315,9 +278,9 @@ def _straightened(points: Sequence[Point]) -> list[Point]:
 def _beside(edge: Edge, solid: Sequence[Box | Text], edges: Iterable[Edge]) -> Text:
     """The name of an operand, beside the end of its wire, where there is room for it."""
     tried = []
-    pieces = list(zip(edge.points, edge.points[1:], strict=False))
+    pieces = list(pairwise(edge.points))
     for (ax, ay), (bx, by) in reversed(pieces):
-        steps = [at for at in range(12, int(abs(ax - bx) + abs(ay - by)), 8)] or [12]
+        steps = list(range(12, int(abs(ax - bx) + abs(ay - by)), 8)) or [12]
         for at in steps:
             if ay == by:
                 x = bx - at if bx > ax else bx + at

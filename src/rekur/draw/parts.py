@@ -137,6 +137,8 @@ class _Grouping:
         self.shown = {*graph.names.values(), *graph.outputs.values()}  # these are the last of a part
         self.inside: set[Node] = set()
         self.name_of: dict[Node, str] = {}
+        self.sources: dict[tuple[str, int], Node] = {}  # (part, place of the read) -> what is read there
+        self.place = {n: i for i, n in enumerate(graph.nodes)}
 
     def all(self) -> Parts:
         found: list[tuple[Node, Part]] = []
@@ -147,9 +149,8 @@ class _Grouping:
         found += [(n, self.leaf(n)) for n in self.graph.nodes if n.op == "parameter" and self._apart(n)]
         for n, part in found:
             self.name_of[n] = part.name
-        place = {n: i for i, n in enumerate(self.graph.nodes)}
         done = []
-        for _, part in sorted(found, key=lambda f: (bool(f[0].args), place[f[0]])):
+        for _, part in sorted(found, key=lambda f: (bool(f[0].args), self.place[f[0]])):
             reads = tuple(
                 Read(self.name_of[self.sources[part.name, i]], r.weight, r.operand) for i, r in enumerate(part.reads)
             )
@@ -157,11 +158,6 @@ class _Grouping:
         return Parts(tuple(done), {k: self.name_of[n] for k, n in self.graph.outputs.items() if n in self.name_of})
 
     # ---- one part -------------------------------------------------------------------------------------------
-
-    @property
-    def sources(self) -> dict[tuple[str, int], Node]:
-        """(part, place of the read) -> what is read there."""
-        return self.__dict__.setdefault("_sources", {})
 
     def part(self, n: Node) -> Part:
         if not n.args:
@@ -201,11 +197,7 @@ class _Grouping:
         if isinstance(n.attr, Leaf):
             return f"{n.leaf.name}{f'{n.leaf.offset:+d}' if n.leaf.offset else ''}"
         called = [c for c in self.called.get(n, []) if c not in {a.name for a in self.graph.arguments}]
-        return called[0] if called else f"{n.op} {self._place[n]}"
-
-    @property
-    def _place(self) -> dict[Node, int]:
-        return self.__dict__.setdefault("_places", {n: i for i, n in enumerate(self.graph.nodes)})
+        return called[0] if called else f"{n.op} {self.place[n]}"
 
     def _free(self, n: Node) -> bool:
         """Whether it can vanish into the part that reads it."""

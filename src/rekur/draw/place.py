@@ -193,11 +193,11 @@ class _Search:
                     if c >= new[0]:
                         cells[other] = c + 1, r
                 column, row = cells[name]
-        other = next((n for n, cell in cells.items() if cell == new and n != name), None)
-        if other is not None:
-            if self.items[other].edge != item.edge or row not in self.items[other].rows:
+        there = next((n for n, cell in cells.items() if cell == new and n != name), None)
+        if there is not None:
+            if self.items[there].edge != item.edge or row not in self.items[there].rows:
                 return
-            cells[other] = column, row
+            cells[there] = column, row
         cells[name] = new
         if not item.edge:
             self._close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 Spot = tuple[int, int]
 """The numbers of two lines: one from the left, one from the top"""
@@ -93,24 +94,25 @@ class Lattice:
         self.lines = lines
         self.nets: list[Net] = []
         columns = [
-            max([3, *(p.across for p in ports.values() if p.column == c)]) for c in range(self._count("column"))
+            max([3, *(p.across for p in ports.values() if p.column == c)])
+            for c in range(1 + max(p.column for p in ports.values()))
         ]
-        rows = [max([3, *(p.along for p in ports.values() if p.row == r)]) for r in range(self._count("row"))]
+        rows = [
+            max([3, *(p.along for p in ports.values() if p.row == r)])
+            for r in range(1 + max(p.row for p in ports.values()))
+        ]
         self.through = columns, rows  # how many lines there are through each
         self.size = self.line(0, len(columns)) - 1, self.line(1, len(rows)) - 1
         self.aside = self._off_middle(0), self._off_middle(1)
         self.owner: dict[Spot, str] = {}  # a box's spots
         self.taken: tuple[dict[Spot, str], dict[Spot, str]] = ({}, {})  # level and upright pieces
-        self.pins: set[Spot] = set()
+        self.used_pins: set[tuple[Spot, str]] = set()  # with their side: a corner of a box has two
         for name, p in ports.items():
             x, y = self.line(0, p.column), self.line(1, p.row)
             wide, high = columns[p.column] // 2, rows[p.row] // 2
             for i in range(-wide, wide + 1):
                 for j in range(-high, high + 1):
                     self.owner[x + i, y + j] = name
-
-    def _count(self, what: str) -> int:
-        return 1 + max(getattr(p, what) for p in self.ports.values())
 
     def line(self, axis: int, place: int) -> int:
         """The number of the line through the middle of a column (axis 0) or a row."""
@@ -141,11 +143,6 @@ class Lattice:
                     found.append((spot, side, _ASIDE * abs(o)))
         return found
 
-    @property
-    def used_pins(self) -> set[tuple[Spot, str]]:
-        """What is met already: a corner of a box has two sides."""
-        return self.__dict__.setdefault("_used", set())
-
     # ---- one net --------------------------------------------------------------------------------------------
 
     def connect(self, net: Net) -> None:
@@ -154,7 +151,7 @@ class Lattice:
         before: dict[Spot, Spot | None] = {}  # the tree: spot -> the one nearer to the source
         for i, target in enumerate(net.targets):
             way = self._search(net, target, before)
-            for a, b in zip(way, way[1:], strict=False):
+            for a, b in pairwise(way):
                 axis = 0 if a[1] == b[1] else 1
                 for spot in (a, b):
                     self.taken[axis][spot] = net.source
@@ -274,8 +271,8 @@ class Lattice:
     ) -> tuple[list[float], list[float]]:
         """Where each line lies: columns and rows as wide as said, wires `apart`, channels at least `margin` wide."""
         ways = [way for net in self.nets for way in net.ways.values()]
-        upright = {a[0] for way in ways for a, b in zip(way, way[1:], strict=False) if a[0] == b[0]}
-        level = {a[1] for way in ways for a, b in zip(way, way[1:], strict=False) if a[1] == b[1]}
+        upright = {a[0] for way in ways for a, b in pairwise(way) if a[0] == b[0]}
+        level = {a[1] for way in ways for a, b in pairwise(way) if a[1] == b[1]}
         return (
             self._positions(0, columns, upright, apart, margin, aside),
             self._positions(1, rows, level, apart, margin, aside),

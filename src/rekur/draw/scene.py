@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rekur.draw.style import KINDS, TEXTS
 from rekur.draw.words import width
@@ -110,7 +111,7 @@ class Scene:
     @property
     def sides(self) -> Sides:
         """Left, top, right, bottom of all that is drawn."""
-        around = [item.sides for item in (*self.boxes, *self.texts)]
+        around = [*(b.sides for b in self.boxes), *(t.sides for t in self.texts)]
         around += [(x, y, x, y) for e in self.edges for x, y in e.points]
         lefts, tops, rights, bottoms = zip(*around, strict=True)
         return min(lefts), min(tops), max(rights), max(bottoms)
@@ -152,11 +153,11 @@ def overlaps(scene: Scene) -> list[str]:
         found += [f"{one} and {other} overlap" for other, b in solid[:i] if _meet(a, b)]
     for e in scene.edges:
         ends = {f"box {e.source}", f"box {e.target}"}
-        for a, b in zip(e.points, e.points[1:], strict=False):
+        for start, end in pairwise(e.points):
             found += [
                 f"edge {e.source} → {e.target} runs through {what}"
                 for what, sides in solid
-                if what not in ends and _crosses(a, b, sides)
+                if what not in ends and _crosses(start, end, sides)
             ]
     return sorted(set(found))
 
@@ -164,7 +165,7 @@ def overlaps(scene: Scene) -> list[str]:
 def free(sides: Sides, solid: Iterable[Sides], edges: Iterable[Edge]) -> bool:
     """Whether a rectangle touches none of others and no edge runs through it."""
     return not any(_meet(sides, other) for other in solid) and not any(
-        _crosses(a, b, sides) for e in edges for a, b in zip(e.points, e.points[1:], strict=False)
+        _crosses(a, b, sides) for e in edges for a, b in pairwise(e.points)
     )
 
 

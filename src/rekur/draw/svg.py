@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import pairwise
 
 from rekur.draw.scene import Box, Edge, Point, Scene
 from rekur.draw.style import DARK, KINDS, LIGHT, MARGIN, STROKES, TEXTS
 from rekur.draw.words import SMALL, plain, runs
 
 _ROUND = 9.0  # the radius of a bend
-_HALO = 4.0  # how far an edge keeps from what it crosses
 
 
 def to_svg(scene: Scene, *, dark: bool = False) -> str:
@@ -133,7 +133,7 @@ def _bends(points: Sequence[Point]) -> str:
 def _curve(points: Sequence[Point]) -> str:
     """A smooth line through the points that leaves and enters level."""
     out = [f"M{_n(points[0][0])} {_n(points[0][1])}"]
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         if ay == by:
             out.append(f"L{_n(bx)} {_n(by)}")
         else:
