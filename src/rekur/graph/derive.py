@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rekur.errors import GraphError, suggest
 from rekur.graph.ir import Graph, Node, make, walk
@@ -42,15 +43,49 @@ def derive(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
     hold depends on what is wanted. The derivative of `greater`, and of a test of `where`, is zero;
     the larger ones of equal values share a gradient evenly.
     """
+    flow = gradients(graph, wrt)
+    leaves = {n: flow.total[n] for n in walk(graph.outputs.values()) if n in flow.total and not n.args}
+    return _backward(graph, flow.arriving.values(), leaves)
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The gradients in all values of a step, as nodes over the step's own and over ``d.k`` of each output k."""
+
+    arriving: Mapping[str, Node]
+    """Output -> the gradient that arrives in it"""
+    along: Mapping[tuple[Node, int], Node]
+    """(node, place of an argument) -> what goes back to that argument: local times incoming"""
+    total: Mapping[Node, Node]
+    """Node -> the sum of what arrives in it"""
+
+
+def gradients(graph: Graph, wrt: Iterable[str] | None = None) -> Gradients:
+    """How gradients flow back through `graph`, edge by edge: what `derive` makes its result of.
+
+    >>> from rekur.graph import cell, named, tanh
+    >>> @cell
+    ... def plain(x, h):
+    ...     return tanh(h)
+    >>> flow = gradients(plain.graph)
+    >>> next_h = plain.graph.outputs["h"]
+    >>> flow.total[next_h] is flow.arriving["h"], flow.along[next_h, 0].op
+    (True, 'mul')
+
+    Raises GraphError as `derive`.
+    """
     order = list(walk(graph.outputs.values()))
     leads = _leading(order, _wanted(graph, wrt))
     even = _even(order)
     total: dict[Node, Node] = {}
+    along: dict[tuple[Node, int], Node] = {}
 
-    def flow(node: Node, gradient: Node | None) -> None:
-        if gradient is not None and node in leads:
-            part = _fit(gradient, node, node in even)
-            total[node] = total[node] + part if node in total else part
+    def flow(node: Node, gradient: Node | None) -> Node | None:
+        if gradient is None or node not in leads:
+            return None
+        part = _fit(gradient, node, node in even)
+        total[node] = total[node] + part if node in total else part
+        return part
 
     for node in order:
         if node in leads and OPS[node.op].kind == "derived":
@@ -63,9 +98,11 @@ def derive(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
     for node in reversed(order):
         rule = OPS[node.op].derivative
         if node in total and rule is not None:
-            for arg, part in zip(node.args, rule(node, total[node]), strict=True):
-                flow(arg, part)
-    return _backward(graph, arriving.values(), {n: total[n] for n in order if n in total and not n.args})
+            for i, (arg, part) in enumerate(zip(node.args, rule(node, total[node]), strict=True)):
+                fitted = flow(arg, part)
+                if fitted is not None:
+                    along[node, i] = fitted
+    return Gradients(arriving, along, total)
 
 
 def _wanted(graph: Graph, wrt: Iterable[str] | None) -> set[str]:

@@ -8,7 +8,7 @@ from rekur.graph.ir import Graph, Node
 from rekur.graph.ops import Leaf
 
 _INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2), "greater": (">", 0), "matvec": ("@", 2)}
-_CALL = 3  # binds tightest: a name, a number, a call
+CALL = 3  # binds tightest: a name, a number, a call
 _NAMES = {"sum": "sum_over", "max": "max_over"}
 
 
@@ -18,15 +18,15 @@ def equations(graph: Graph) -> str:
     A value used several times that has no name of its own is called t1, t2, …; an output with the name of an
     argument gets a prime.
     """
-    label = _labels(graph)
+    label = labels(graph)
     lines = [f"{graph.name}({_signature(graph)})"]
     said: dict[Node, tuple[str, int]] = {}  # text, how tightly it binds
     for n in graph.nodes:
-        said[n] = _text(n, said)
+        said[n] = plain(n, said)
         for i, name in enumerate(label.get(n, [])):
             lines.append(f"  {name} = {said[n][0] if i == 0 else label[n][0]}")
         if n in label:
-            said[n] = label[n][0], _CALL
+            said[n] = label[n][0], CALL
     return "\n".join(lines)
 
 
@@ -38,7 +38,8 @@ def _signature(graph: Graph) -> str:
     return "; ".join(g for g in groups if g)
 
 
-def _labels(graph: Graph) -> dict[Node, list[str]]:
+def labels(graph: Graph) -> dict[Node, list[str]]:
+    """What has an equation of its own, in no order: node -> its names, those of the author first."""
     arguments = {a.name for a in graph.arguments}
     outputs = [(f"{k}'" if k in arguments else k, n) for k, n in graph.outputs.items()]
     label: dict[Node, list[str]] = {}
@@ -57,18 +58,20 @@ def _labels(graph: Graph) -> dict[Node, list[str]]:
     return label
 
 
-def _text(n: Node, said: Mapping[Node, tuple[str, int]]) -> tuple[str, int]:
+def plain(n: Node, said: Mapping[Node, tuple[str, int]]) -> tuple[str, int]:
+    """A node as text, given that of its arguments; with each, how tightly it binds."""
+
     def operand(i: int, binds: int) -> str:
         text, own = said[n.args[i]]
         return f"({text})" if own < binds else text
 
     if n.op == "number":
-        return f"{n.attr:g}", _CALL
+        return f"{n.attr:g}", CALL
     if isinstance(n.attr, Leaf):
         leaf = n.attr
-        return f"neighbour({leaf.name}, {leaf.offset:+d})" if leaf.offset else leaf.name, _CALL
+        return f"neighbour({leaf.name}, {leaf.offset:+d})" if leaf.offset else leaf.name, CALL
     if n.op == "transpose":
-        return f"{operand(0, _CALL)}.T", _CALL
+        return f"{operand(0, CALL)}.T", CALL
     if n.op == "neg":
         return f"-{operand(0, 2)}", 1
     if n.op in _INFIX:
@@ -80,4 +83,4 @@ def _text(n: Node, said: Mapping[Node, tuple[str, int]]) -> tuple[str, int]:
         args.append(n.attr)
     elif isinstance(n.attr, tuple):
         args += map(str, n.attr)
-    return f"{_NAMES.get(n.op, n.op)}({', '.join(args)})", _CALL
+    return f"{_NAMES.get(n.op, n.op)}({', '.join(args)})", CALL
