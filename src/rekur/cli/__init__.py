@@ -18,6 +18,8 @@ COMMANDS = {
     "report": "write a run's report again",
     "data": "list, fetch and find real data sets by name",
     "cells": "list the recurrent cells, or show one in its equations",
+    "draw": "draw a cell, a network or an expression",
+    "step": "work through one step, or a short text, with all numbers",
     "bench": "time rekur on this machine against what you would use instead",
     "demo": "train a small LSTM for some minutes and watch it learn to write",
 }

@@ -7,7 +7,8 @@ import tyro
 
 from rekur.cells import catalogue, load
 from rekur.cli.options import parse
-from rekur.graph import equations
+from rekur.errors import OptionError
+from rekur.graph import equations, latex
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,20 @@ class CellsOptions:
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = ""
     """A cell of the list, or one of your own: my_cells.py:name."""
+    latex: bool = False
+    """Print the cell's equations in LaTeX."""
 
 
 def run(arguments: list[str]) -> int:
     """Print the list, or the cell."""
-    name = parse(CellsOptions, "cells", arguments).name
-    if name:
-        cell = load(name)
+    options = parse(CellsOptions, "cells", arguments)
+    if options.latex and not options.name:
+        raise OptionError("say which cell: rekur cells NAME --latex")
+    if options.name:
+        cell = load(options.name)
+        if options.latex:
+            print(latex(cell.graph))
+            return 0
         print(f"{cell.doc}\n\n{equations(cell.graph)}".lstrip("\n"))
         return 0
     entries = catalogue()

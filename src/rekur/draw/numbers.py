@@ -41,8 +41,9 @@ def leaves_of(graph: Graph, values: Mapping[str, Nested]) -> tuple[dict[Node, Va
         if n.args or n.op == "number" or n in out:
             continue
         name = n.leaf.name
+        axes = f" [{' '.join(n.axes)}]" if n.axes else ""
         if name not in initial:
-            raise ShapeError(f"{graph.name}: no value was given for {name!r} [{' '.join(n.axes)}]")
+            raise ShapeError(f"{graph.name}: no value was given for {name!r}{axes}")
         missing = [a for a in n.axes if a not in sizes]
         if missing:
             raise ShapeError(f"{graph.name}: give {name!r} a value, its size {' '.join(missing)} is not known")

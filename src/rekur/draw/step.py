@@ -47,6 +47,10 @@ class WorkedStep:
         node = node if node is not None else self.graph.named(name)
         return nested(self.values[node], node.axes)
 
+    def shown(self, node: Node) -> str:
+        """A value as text, with as many digits as the step has."""
+        return self._plain(self.values[node], node)
+
     def _equations(
         self,
         titles: Mapping[Node, Sequence[str]],

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rekur.draw.flow import vector
 from rekur.draw.numbers import Nested
 from rekur.draw.scene import Box, Scene, Text
 from rekur.draw.step import WorkedStep, worked_step
 from rekur.draw.style import TEXTS
 from rekur.draw.words import width
 from rekur.errors import OptionError
-from rekur.graph import Graph, Leaf
+from rekur.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Through:
         named = sorted(self.graph.names.items(), key=lambda item: order[item[1]])
         shown = [(name, node) for name, node in named if node.args and not node.type.matrix]
         shown += [(f"{name}′", node) for name, node in self.graph.outputs.items()]
-        return [(name, [vector(s.values[node], node.axes) for s in self.steps]) for name, node in shown]
+        return [(name, [s.shown(node) for s in self.steps]) for name, node in shown]
 
     def text(self) -> str:
         """A table: a line a step."""
@@ -48,7 +46,7 @@ class Through:
         head = " & ".join(["step", *(_escaped(name) for name, _ in rows)])
         body = []
         for i in range(len(self.steps)):
-            numbers = [cells[i] if k == 0 else f"${cells[i].replace('−', '-')}$" for k, (_, cells) in enumerate(rows)]
+            numbers = [cells[i] if k == 0 else f"${cells[i]}$" for k, (_, cells) in enumerate(rows)]
             body.append(" & ".join([str(i + 1), *numbers]))
         lines = " \\\\\n".join([head + r" \\ \hline", *body]).replace(r"\hline \\", r"\hline")
         return f"\\begin{{tabular}}{{{'l' * (len(rows) + 1)}}}\n{lines}\n\\end{{tabular}}"
@@ -66,7 +64,7 @@ class Through:
             for k, (name, cells) in enumerate(rows):
                 y = 44 + 30 * k
                 kind = "value" if name.endswith("′") else "head"
-                boxes.append(Box(f"{name} {i + 1}", kind, x + w / 2, y, w - 8, 24, cells[i]))
+                boxes.append(Box(f"{name} {i + 1}", kind, x + w / 2, y, w - 8, 24, cells[i].replace("-", "−")))
             x += w
         texts = [Text(left - 10, 44 + 30 * k, name, "label", "end") for k, (name, _) in enumerate(rows)]
         return Scene(f"{self.graph.name}: a run through {''.join(self.titles)!r}", tuple(boxes), (), tuple(texts))
@@ -83,11 +81,17 @@ def _escaped(text: str) -> str:
 
 
 def run_through(
-    graph: Graph, weights: Mapping[str, Nested], inputs: Sequence[Nested], titles: Sequence[str] = ()
+    graph: Graph,
+    weights: Mapping[str, Nested],
+    inputs: Sequence[Nested],
+    titles: Sequence[str] = (),
+    *,
+    digits: int = 2,
 ) -> Through:
     """Run a cell that reads one vector a step over `inputs`, from its initial states.
 
     >>> from rekur.cells import lstm
+    >>> from rekur.draw import some_weights
     >>> sizes = {"I": 3, "H": 2}
     >>> done = run_through(lstm.graph, some_weights(lstm.graph, sizes, seed=0), one_hot("abca"), "abca")
     >>> [name for name, _ in done.rows()]
@@ -98,10 +102,11 @@ def run_through(
     fixed = {k: v for k, v in weights.items() if k not in graph.outputs}
     steps = []
     for value in inputs:
-        step = worked_step(graph, {**fixed, **states, argument: value})
+        step = worked_step(graph, {**fixed, **states, argument: value}, digits=digits)
         states = {name: step.value(name) for name in graph.outputs}
         steps.append(step)
-    return Through(graph, tuple(titles) or tuple(map(str, range(1, len(steps) + 1))), tuple(steps))
+    called = [title if title.strip() else "␣" for title in titles] or [str(t + 1) for t in range(len(steps))]
+    return Through(graph, tuple(called), tuple(steps))
 
 
 def _one_input(graph: Graph) -> list[str]:
@@ -121,23 +126,3 @@ def one_hot(text: str) -> list[Nested]:
     """
     known = sorted(set(text))
     return [[float(c == k) for k in known] for c in text]
-
-
-def some_weights(graph: Graph, sizes: Mapping[str, int], *, seed: int) -> dict[str, Nested]:
-    """Weights to show a step with: between −1 and 1, with one digit, the same for the same seed; biases as they start.
-
-    >>> from rekur.cells import elman
-    >>> some_weights(elman.graph, {"I": 1, "H": 2}, seed=0)["hidden.bias"]
-    [0.0, 0.0]
-    """
-    rd = random.Random(seed)
-
-    def value(leaf: Leaf, axes: tuple[str, ...]) -> Nested:
-        if axes:
-            return [value(leaf, axes[1:]) for _ in range(sizes[axes[0]])]
-        kind, _, number = leaf.init.partition("=")
-        if kind == "constant":
-            return float(number)
-        return {"zeros": 0.0, "ones": 1.0}.get(kind, round(rd.uniform(-1, 1), 1))
-
-    return {name: value(leaf, leaf.axes) for name, leaf in graph.parameters.items()}

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from rekur.draw import Wiring, circuit
 from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
 from rekur.nn.layer import positive
@@ -60,6 +61,17 @@ class Plan:
     """Whether what sequences start from is learnt"""
     pooling: Pooling | None = None
     """How the steps of a sequence become one vector: last, mean or max; None where every step has its output"""
+
+    def wiring(self) -> Wiring:
+        """The plan as pictures read it; OptionError for a cell on a lattice, which has no such picture."""
+        return Wiring(
+            self.cell.graph, self.num_layers, self.bidirectional, self.connections, pooling=self.pooling,
+            feedback=self.feedback, embedding=self.symbols is not None and self.input_size > 0,
+            head=self.outputs is not None,
+        )  # fmt: skip
+
+    def _repr_svg_(self) -> str:
+        return circuit(self.wiring()).svg()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the cell by its name, its text is kept beside."""

@@ -20,10 +20,15 @@ def find_checkpoint(path: Path) -> Path:
     return folder.checkpoint("best" if (folder.checkpoints / "best").exists() else "latest")
 
 
+def plan_of(saved: Checkpoint) -> Plan:
+    """How the model of a checkpoint is wired; RekurError where it makes no sense."""
+    cells = {name: Cell.from_text(text) for name, text in saved.cells.items()}
+    return Plan.from_json(saved.meta["model"]["plan"], cells)
+
+
 def rebuild_model(saved: Checkpoint) -> SequenceModel:
     """The model of a checkpoint's plan with its weights; RekurError or a RuntimeError where it makes no sense."""
-    cells = {name: Cell.from_text(text) for name, text in saved.cells.items()}
-    plan = Plan.from_json(saved.meta["model"]["plan"], cells)
+    plan = plan_of(saved)
     if plan.num_layers > len(saved.weights):
         raise CheckpointError(f"it has {plan.num_layers} layers and {len(saved.weights)} weights")
     with torch.device("meta"):  # sizes that a stranger made up take no memory
