@@ -41,8 +41,9 @@ class Columns:
     def row(self, layer: int) -> float:
         """The height of a layer, or of its forward chain: above it is smaller."""
         rows = 2 * layer if self.both else layer
-        join = 44.0 * layer * self.both
-        return -self.rise * (rows + 1 + self.w.embedding) - join
+        join = (44.0 + 40.0 * (self.w.connections != "plain")) * layer * self.both
+        buses = 34.0 * max(0, len(self.w.graph.of("constant")) - 1)
+        return -self.rise * (rows + 1 + self.w.embedding) - join - buses
 
     def top(self) -> float:
         """The height of the highest layer's outputs."""
@@ -80,7 +81,11 @@ class Columns:
                 self.name(column, layer, direction), "layer", x, y, w.graph.name, caption,
                 width=self.wide, height=self.high,
             )  # fmt: skip
-        ends = w.single and (w.pooling or "last") == "last" and layer == w.layers - 1
+        if w.connections == "dense" and layer:
+            self.dense(column, layer)
+        elif layer:
+            self.read(column, layer, self.puts_out(column, layer - 1))
+        ends = w.single and (w.pooling or "last") == "last" and layer == w.layers - 1 and w.connections != "residual"
         if self.both and not ends:
             y = self.row(layer) - self.rise - 62
             sheet.box(f"join {layer + 1} {column + 1}", "join", self.x(column), y, "‖", width=30.0, height=22.0)
@@ -88,10 +93,11 @@ class Columns:
                 self.beside(self.name(column, layer, direction), f"join {layer + 1} {column + 1}", direction)
         if w.connections == "residual" and layer:
             self.residual(column, layer)
-        elif layer:
-            self.read(column, layer, f"join {layer} {column + 1}" if self.both else self.name(column, layer - 1))
-        if w.connections == "dense" and layer:
-            self.dense(column, layer)
+
+    def puts_out(self, column: int, layer: int) -> str:
+        """The box that holds what a layer puts out at a step."""
+        options = (f"plus {layer + 1} {column + 1}", f"join {layer + 1} {column + 1}", self.name(column, layer))
+        return next(name for name in options if name in self.sheet.boxes)
 
     def beside(self, source: str, target: str, direction: int) -> None:
         """Into the side of a join."""
@@ -181,38 +187,49 @@ class Columns:
             return start + (22 if end > start else -22)
         return (start + end) / 2
 
-    def tops(self, column: int) -> str:
-        """What the last layer puts out at a step."""
-        if self.both:
-            return f"join {self.w.layers} {column + 1}"
-        plus = f"plus {self.w.layers} {column + 1}"
-        return plus if plus in self.sheet.boxes else self.name(column, self.w.layers - 1)
-
     # ---- further ways -----------------------------------------------------------------------------------------
 
     def residual(self, column: int, layer: int) -> None:
         """What a layer reads is added to what it computes."""
         sheet = self.sheet
-        below = f"plus {layer} {column + 1}" if layer > 1 else self.name(column, layer - 1)
-        own, plus = self.name(column, layer), f"plus {layer + 1} {column + 1}"
-        self.read(column, layer, below)
+        below, own = self.puts_out(column, layer - 1), self.puts_out(column, layer)
         a, b = sheet.boxes[below], sheet.boxes[own]
-        p = sheet.box(plus, "valve", b.x, b.sides[1] - 24, "+", width=22.0, height=22.0)
-        sheet.up(own, plus)
-        fork, lane = a.sides[1] - 8, b.sides[2] + 14
+        p = sheet.box(f"plus {layer + 1} {column + 1}", "valve", b.x, b.sides[1] - 24, "+", width=22.0, height=22.0)
+        sheet.up(own, p.name)
+        fork, lane = a.sides[1] - 8, self.lane(column, layer, 0)
         points = [(a.x, a.sides[1]), (a.x, fork), (lane, fork), (lane, p.y), (p.sides[2], p.y)]
-        sheet.edge(below, plus, points, kind="skip")
+        sheet.edge(below, p.name, points, kind="skip")
         sheet.dots.append((a.x, fork))
 
+    def lane(self, column: int, layer: int, k: int) -> float:
+        """To the right of a layer's boxes, where something goes past them."""
+        return self.sheet.boxes[self.name(column, layer, int(self.both))].sides[2] + 12 + 12 * k
+
     def dense(self, column: int, layer: int) -> None:
-        """A layer also reads the input and what layers further below put out."""
-        b = self.sheet.boxes[self.name(column, layer)]
+        """A layer reads what the one below puts out, and also the input and what layers further below put out."""
+        sheet = self.sheet
+        below = self.puts_out(column, layer - 1)
+        into = self.name(column, layer)
+        if self.both:  # both directions read the same: it is joined once
+            a = sheet.boxes[below]
+            into = f"read {layer + 1} {column + 1}"
+            sheet.box(into, "join", a.x, a.sides[1] - 25, "‖", width=30.0, height=22.0)
+            sheet.up(below, into)
+            self.read(column, layer, into)
+        else:
+            self.read(column, layer, below)
+        b = sheet.boxes[into]
         for depth in range(layer):
-            a = self.sheet.boxes[f"input {column + 1}" if depth == 0 else self.name(column, depth - 1)]
-            lane = b.sides[2] + 12 + 12 * depth
-            fork, into = a.sides[1] - 8 - 5 * depth, b.sides[3] + 8 + 5 * depth
-            x = b.x + 14 + 10 * depth
-            points: list[Point] = [
-                (a.x, a.sides[1]), (a.x, fork), (lane, fork), (lane, into), (x, into), (x, b.sides[3]),
-            ]  # fmt: skip
-            self.sheet.edge(a.name, b.name, points, kind="skip")
+            first = f"embedding {column + 1}" if self.w.embedding else f"input {column + 1}"
+            if depth == 0 and first not in sheet.boxes:
+                continue  # nothing comes in at this step
+            a = sheet.boxes[first if depth == 0 else self.puts_out(column, depth - 1)]
+            lane, fork = self.lane(column, layer, depth), a.sides[1] - 8 - 5 * depth
+            points: list[Point] = [(a.x, a.sides[1]), (a.x, fork), (lane, fork)]
+            if self.both:
+                level = b.y - 6 + 12 * depth / max(1, layer - 1)
+                points += [(lane, level), (b.sides[2], level)]
+            else:
+                level, x = b.sides[3] + 8 + 5 * depth, b.x + 14 + 10 * depth
+                points += [(lane, level), (x, level), (x, b.sides[3])]
+            sheet.edge(a.name, b.name, points, kind="skip")

@@ -143,7 +143,7 @@ class _Grouping:
     def all(self) -> Parts:
         found: list[tuple[Node, Part]] = []
         for n in reversed(self.graph.nodes):
-            if n in self.inside or n.op == "number" or (n.op == "parameter" and n not in self.shown):
+            if n in self.inside or (n.op in ("number", "parameter") and n not in self.shown):
                 continue
             found.append((n, self.part(n)))
         found += [(n, self.leaf(n)) for n in self.graph.nodes if n.op == "parameter" and self._apart(n)]
@@ -186,11 +186,14 @@ class _Grouping:
         return Part(name, kind, label, caption, tuple(dict.fromkeys(reversed(absorbed))), unsaid)
 
     def leaf(self, n: Node) -> Part:
+        caption = ", ".join(self.called.get(n, []))
+        if n.op == "number":
+            return Part(self._own(n), "weight", f"{n.attr:g}".replace("-", "−"), caption, (n,))
         leaf = n.leaf
         kind = {"parameter": "weight"}.get(n.op, n.op)
         step = {"input": "_{t}", "state": "_{t−1}"}.get(n.op, "")
         where = f"^{{({leaf.offset:+d})}}".replace("-", "−") if leaf.offset else ""
-        return Part(self._own(n), kind, f"{leaf.name}{step}{where}", ", ".join(self.called.get(n, [])), (n,))
+        return Part(self._own(n), kind, f"{leaf.name}{step}{where}", caption, (n,))
 
     def _own(self, n: Node) -> str:
         """The name of the part whose value is `n`."""

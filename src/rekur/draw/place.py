@@ -31,7 +31,7 @@ class Wire:
     weight: float = 1.0
 
 
-_BACKWARD, _BLOCKED, _BEND, _CLASH, _CROSS, _DISORDER, _COLUMN, _ROW = 40.0, 4.0, 2.0, 4.0, 1.5, 0.4, 0.6, 1.2
+_BACKWARD, _BLOCKED, _BEND, _CLASH, _CROSS, _DISORDER, _COLUMN, _ROW = 40.0, 8.0, 2.0, 5.0, 2.0, 0.4, 0.6, 1.2
 
 
 def place(items: Sequence[Item], wires: Sequence[Wire]) -> dict[str, Cell]:
@@ -96,7 +96,8 @@ class _Search:
 
     # ---- what a placement costs -------------------------------------------------------------------------------
 
-    def cost(self) -> float:
+    def cost(self, limit: float) -> float:
+        """What the placement costs; or something above `limit`, where it costs more than that."""
         cells = self.cells
         rows: dict[int, int] = {}  # row -> its taken columns, a bit each
         columns: dict[int, int] = {}
@@ -138,6 +139,8 @@ class _Search:
                 sides = ("right", "left") if dx > 0 else ("left", "right")
             total += meets(w, *sides)
             take(w, *sides)
+        if total > limit:
+            return total
         for w, ac, ar, bc, br in bent:
             left, right = (ac, bc) if ac < bc else (bc, ac)
             low, high = (ar, br) if ar < br else (br, ar)
@@ -150,6 +153,8 @@ class _Search:
             take(w, *(("right", up[1]) if level else (up[0], "left")))
             across.append((ar if level else br, left, right, w.source))
             along.append((bc if level else ac, low, high, w.source))
+        if total > limit:
+            return total
         for column, low, high, a in along:
             for row, left, right, b in across:
                 if a != b and left < column < right and low < row < high:
@@ -164,14 +169,15 @@ class _Search:
     # ---- annealing ----------------------------------------------------------------------------------------------
 
     def anneal(self, rd: random.Random, steps: int) -> None:
-        now = best = self.cost()
+        now = best = self.cost(math.inf)
         kept = dict(self.cells)
         for step in range(steps):
             heat = 4.0 * (0.01 ** (step / steps))
             before = dict(self.cells)
             self._move(rd)
-            after = self.cost()
-            if after <= now or rd.random() < math.exp((now - after) / heat):
+            limit = now - heat * math.log(1.0 - rd.random())  # Metropolis: what may be accepted this time
+            after = self.cost(limit)
+            if after <= limit:
                 now = after
                 if now < best - 1e-9:
                     best, kept = now, dict(self.cells)

@@ -18,7 +18,7 @@ Spot = tuple[int, int]
 SIDES: Mapping[str, Spot] = {"right": (1, 0), "left": (-1, 0), "bottom": (0, 1), "top": (0, -1)}
 _LEAVE = {"right": 0.0, "top": 0.6, "bottom": 1.2, "left": 9.0}
 _ENTER = {"left": 0.0, "bottom": 0.4, "top": 0.6, "right": 12.0}
-_BEND, _CROSS, _ANOTHER, _ASIDE = 4.0, 6.0, 3.0, 0.6
+_BEND, _CROSS, _ANOTHER, _ASIDE = 4.0, 6.0, 6.0, 0.6
 _END: Spot = (-1, -1)
 
 

@@ -67,12 +67,10 @@ KINDS: Mapping[str, Kind] = {
     "join": Kind("rect", "paper", "weight", stroke=1.0),
     "rest": Kind("rect", "paper", "small", dash="5 3"),
     "frame": Kind("rect", "frame", stroke=1.2, holds=True),
-    "group": Kind("rect", "none", stroke=1.1, dash="6 4", holds=True),
     "delay": Kind("square", "ink"),
     "layer": Kind("rect", "gate", "label", stroke=1.8),
-    "symbol": Kind("round", "input", "variable"),
-    "output": Kind("round", "paper", "variable"),
-    "target": Kind("round", "paper", "variable", dash="5 3"),
+    "output": Kind("round", "paper", "variable", stroke=2.4),
+    "target": Kind("round", "paper", "variable", dash="1.5 3"),
     "loss": Kind("circle", "valve", "variable"),
     "head": Kind("rect", "valve", "small"),
     "value": Kind("round", "paper", "small"),
@@ -90,9 +88,9 @@ STROKES: Mapping[str, tuple[float, str]] = {
 
 LIGHT: Mapping[str, str] = {
     "paper": "#ffffff", "ink": "#1b1f24", "soft": "#4d5560", "gate": "#ffedc2", "valve": "#fbd9d3",
-    "input": "#dbe9f8", "frame": "#f4f7f1", "forward": "#17632e", "backward": "#a3271d", "none": "none",
+    "input": "#dbe9f8", "frame": "#f4f7f1", "forward": "#17632e", "backward": "#a3271d",
 }  # fmt: skip
 DARK: Mapping[str, str] = {
     "paper": "#15181d", "ink": "#eceff3", "soft": "#b3bbc6", "gate": "#55461b", "valve": "#5e302b",
-    "input": "#23405e", "frame": "#1d2420", "forward": "#7fd596", "backward": "#ff9d91", "none": "none",
+    "input": "#23405e", "frame": "#1d2420", "forward": "#7fd596", "backward": "#ff9d91",
 }  # fmt: skip

@@ -49,7 +49,7 @@ class _Unfolded(Columns):
             self.single()
         else:
             for column in range(steps + 1 if self.coder else 0, self.columns):
-                self.output(column, self.top() - 76, self.tops(column))
+                self.output(column, self.top() - 76, self.puts_out(column, self.w.layers - 1))
         if self.coder:
             self.context()
         if w.feedback or self.coder:
@@ -80,16 +80,19 @@ class _Unfolded(Columns):
     def single(self) -> None:
         """One output for all steps: of the last, or pooled over all."""
         sheet, how = self.sheet, self.w.pooling or "last"
-        last = self.steps - 1
+        last, top = self.steps - 1, self.w.layers - 1
         if how == "last" and not self.both:
-            self.output(last, self.top() - 76, self.tops(last), " " if self.steps > 1 else "_{1}")
+            self.output(last, self.top() - 76, self.puts_out(last, top), " " if self.steps > 1 else "_{1}")
             return
         ends = how == "last"  # of the two chains, each of which ends at the other side
         y = self.top() - 80 + 50 * ends
         wide = self.wide + 40 if ends else 60.0
         b = sheet.box("pooling", "head", self.x(last) / (1 if ends else 2), y, how, width=wide)
-        top = self.w.layers - 1
-        sources = [self.name(last, top, 0), self.name(0, top, 1)] if ends else map(self.tops, range(self.steps))
+        sources = [self.puts_out(column, top) for column in range(self.steps)]
+        if ends and f"plus {top + 1} 1" in sheet.boxes:
+            sources = [sources[last], sources[0]] if last else sources
+        elif ends:
+            sources = [self.name(last, top, 0), self.name(0, top, 1)]
         for source in sources:
             a = sheet.boxes[source]
             if b.sides[0] < a.x < b.sides[2]:
@@ -125,8 +128,12 @@ class _Unfolded(Columns):
         sheet = self.sheet
         source, target = f"output {column + 1}", self.name(column + 1, 0)
         a, b = sheet.boxes[source], sheet.boxes[target]
-        x = b.sides[0] + 7
-        sheet.edge(source, target, [(a.sides[2], a.y), (x, a.y), (x, b.sides[1])], kind="feedback")
+        x, over = b.sides[0] + 7, b.sides[1] - 12
+        points: list[Point] = [(a.sides[2], a.y), (x, a.y), (x, b.sides[1])]
+        if self.w.layers > 1:  # past the layers above
+            lane = b.sides[0] - 16
+            points = [(a.sides[2], a.y), (lane, a.y), (lane, over), (x, over), (x, b.sides[1])]
+        sheet.edge(source, target, points, kind="feedback")
 
     def constants(self) -> None:
         """What is the same at all steps comes from the left and is read by the first layer."""

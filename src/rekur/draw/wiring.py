@@ -58,6 +58,10 @@ class Wiring:
                 "what reads in both directions needs the whole input before it puts anything out: "
                 f"leave out bidirectional, or {'feedback' if self.feedback else 'shape ' + repr(self.shape)}"
             )
+        if self.feedback and self.single:
+            raise OptionError(
+                "feedback needs an output at every step: leave it out, or say another shape or no pooling"
+            )
         if self.pooling and self.shape != "many-to-many" and self.shape != "many-to-one":
             raise OptionError(f"pooling makes one output of many inputs, which shape {self.shape!r} has not")
         if any(n.op == "state" and n.leaf.offset for n in self.graph.nodes):
