@@ -123,7 +123,8 @@ def _cell(graph: "Graph", kind: Kind, options: DrawOptions) -> "Scene":
     if kind == "cell":
         return draw_cell(graph)
     if kind == "flow":
-        return draw_flow(flow(graph, completed(graph, assignments(options.values), seed=options.seed)))
+        values = completed(graph, assignments(options.values), seed=options.seed)
+        return draw_flow(flow(graph, values, sizes=dict.fromkeys(graph.axes, 2)))
     if kind == "lattice":
         return lattice(graph, options.steps, options.sites)
     n = options.network

@@ -53,6 +53,7 @@ def run(arguments: list[str]) -> int:
             raise OptionError(f"{name} is {number}; it must be from 1 to {most}")
     graph = load(options.cell).graph
     given = assignments(options.values)
+    sizes = dict.fromkeys(graph.axes, options.hidden)
     done: WorkedStep | Through
     if options.text:
         if len(options.text) > _LONGEST:
@@ -64,10 +65,10 @@ def run(arguments: list[str]) -> int:
                 raise OptionError(f"{name} is what the text gives: leave out {name}=…, or --text")
         whole = completed(graph, {**given, **dict.fromkeys(reads, inputs[0])}, seed=options.seed, size=options.hidden)
         weights = {k: v for k, v in whole.items() if k not in reads}
-        done = run_through(graph, weights, inputs, list(options.text), digits=options.digits)
+        done = run_through(graph, weights, inputs, list(options.text), digits=options.digits, sizes=sizes)
     else:
         values = completed(graph, given, seed=options.seed, size=options.hidden)
-        done = worked_step(graph, values, digits=options.digits)
+        done = worked_step(graph, values, digits=options.digits, sizes=sizes)
     if options.out:
         write(done.scene(), options.out, dark=options.dark)
         print(options.out)

@@ -40,11 +40,18 @@ class Flow:
         return nested(self.total.get(node, zero), node.axes)
 
 
-def flow(graph: Graph, values: Mapping[str, Nested], seeds: Mapping[str, Nested] | None = None) -> Flow:
+def flow(
+    graph: Graph,
+    values: Mapping[str, Nested],
+    seeds: Mapping[str, Nested] | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Flow:
     """Run `graph` forward on `values`, and gradients back through it.
 
     :param values: number or nested lists by name of argument or weight; a state may be left out.
     :param seeds: the gradient that arrives in each output; by default ones in the first and none in others.
+    :param sizes: of axes that no value has.
 
     >>> from rekur.draw.expression import expression
     >>> done = flow(expression("f*c + i*g"), {"f": 1, "c": 0.5, "i": 1, "g": -1})
@@ -60,7 +67,7 @@ def flow(graph: Graph, values: Mapping[str, Nested], seeds: Mapping[str, Nested]
     for name in seeds or {}:
         if name not in graph.outputs:
             raise OptionError(f"{graph.name} puts out no {name!r}{suggest(name, graph.outputs)}")
-    leaves, sizes = leaves_of(graph, values)
+    leaves, sizes = leaves_of(graph, values, sizes)
     forward = evaluate(graph.nodes, leaves, sizes)
     back = gradients(graph)
     seeded: dict[Node, Value] = {}

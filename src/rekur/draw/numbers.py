@@ -24,31 +24,35 @@ def evaluate(roots: Iterable[Node], leaves: Mapping[Node, Value], sizes: Mapping
     return done
 
 
-def leaves_of(graph: Graph, values: Mapping[str, Nested]) -> tuple[dict[Node, Value], dict[str, int]]:
-    """The leaves of `graph` with their values, and the sizes of the axes; both by name in `values`.
+def leaves_of(
+    graph: Graph, values: Mapping[str, Nested], sizes: Mapping[str, int] | None = None
+) -> tuple[dict[Node, Value], dict[str, int]]:
+    """The leaves of `graph` with their values, by name in `values`; and the sizes of all axes.
 
     A value is a number, or as many lists in each other as it has axes. A state that is not given holds what it
-    starts from; where its size is not known either, and where anything else is missing, that is a ShapeError.
+    starts from. `sizes` are those of axes that no value has. ShapeError where a value or a size is missing.
     """
-    sizes: dict[str, int] = {}
-    leaves = {n.leaf.name: n for n in graph.nodes if not n.args and n.op != "number" and not n.leaf.offset}
-    out: dict[Node, Value] = {}
-    for name, node in leaves.items():
-        if name in values:
-            out[node] = _flat(name, values[name], node.axes, sizes)
+    known: dict[str, int] = {}
+    axes = {a.name: a.axes for a in graph.arguments} | {k: leaf.axes for k, leaf in graph.parameters.items()}
+    given = {name: _flat(name, v, axes[name], known) for name, v in values.items() if name in axes}
+    known = {**(sizes or {}), **known}
     initial = {a.name: a.initial for a in graph.of("state")}
-    for n in graph.nodes:
-        if n.args or n.op == "number" or n in out:
-            continue
-        name = n.leaf.name
-        axes = f" [{' '.join(n.axes)}]" if n.axes else ""
-        if name not in initial:
-            raise ShapeError(f"{graph.name}: no value was given for {name!r}{axes}")
-        missing = [a for a in n.axes if a not in sizes]
-        if missing:
-            raise ShapeError(f"{graph.name}: give {name!r} a value, its size {' '.join(missing)} is not known")
-        out[n] = dict.fromkeys(places(n.axes, sizes), 0.0 if n.leaf.offset else initial[name])
-    return out, sizes
+    leaves = [n for n in graph.nodes if not n.args and n.op != "number"]
+    for n in leaves:
+        if n.leaf.name not in given and n.leaf.name not in initial:
+            of = f" [{' '.join(n.axes)}]" if n.axes else ""
+            raise ShapeError(f"{graph.name}: no value was given for {n.leaf.name!r}{of}")
+    for axis in graph.axes:
+        if axis not in known:
+            raise ShapeError(f"{graph.name}: no value says how large its axis {axis} is: give one to what has it")
+    return {n: _leaf(n, given, initial, known) for n in leaves}, known
+
+
+def _leaf(n: Node, given: Mapping[str, Value], initial: Mapping[str, float], sizes: Mapping[str, int]) -> Value:
+    """What a leaf holds; a neighbour, of which nothing is known, holds zero."""
+    if n.leaf.name in given and not n.leaf.offset:
+        return given[n.leaf.name]
+    return dict.fromkeys(places(n.axes, sizes), 0.0 if n.leaf.offset else initial[n.leaf.name])
 
 
 def _flat(name: str, value: Nested, axes: tuple[str, ...], sizes: dict[str, int]) -> Value:

@@ -60,8 +60,6 @@ class WorkedStep:
         order = {n: i for i, n in enumerate(self.graph.nodes)}
         out = []
         for n in sorted(titles, key=order.__getitem__):
-            if not n.args:
-                continue
             inside = _inside(n, titles)
             leaves = [a for m in inside for a in m.args if a not in inside]
             products = {m for m in inside if m.op == "matvec"}
@@ -72,7 +70,7 @@ class WorkedStep:
                 for m in [*leaves, *inside]:
                     if m in known:
                         said[m] = show(self.values[m], m), CALL
-                    elif m in titles and m is not n:
+                    elif m in titles and m is not n and m.op != "number":
                         said[m] = titles[m][0], CALL
                     else:
                         said[m] = write(m, said)
@@ -181,8 +179,10 @@ def _inside(n: Node, titles: Mapping[Node, object]) -> list[Node]:
     return list(out)
 
 
-def worked_step(graph: Graph, values: Mapping[str, Nested], *, digits: int = 2) -> WorkedStep:
-    """One step of `graph` on the given arguments and weights, by name.
+def worked_step(
+    graph: Graph, values: Mapping[str, Nested], *, digits: int = 2, sizes: Mapping[str, int] | None = None
+) -> WorkedStep:
+    """One step of `graph` on the given arguments and weights, by name; `sizes` are those of axes that no value has.
 
     >>> from rekur.cells import elman
     >>> done = worked_step(elman.graph, {"x": [1, 0], "h": [0, 1], "hidden.bias": [0, 0],
@@ -192,5 +192,5 @@ def worked_step(graph: Graph, values: Mapping[str, Nested], *, digits: int = 2) 
 
     Raises ShapeError for what is missing or does not fit.
     """
-    leaves, sizes = leaves_of(graph, values)
+    leaves, sizes = leaves_of(graph, values, sizes)
     return WorkedStep(graph, evaluate(graph.nodes, leaves, sizes), digits)

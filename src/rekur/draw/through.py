@@ -87,6 +87,7 @@ def run_through(
     titles: Sequence[str] = (),
     *,
     digits: int = 2,
+    sizes: Mapping[str, int] | None = None,
 ) -> Through:
     """Run a cell that reads one vector a step over `inputs`, from its initial states.
 
@@ -102,7 +103,7 @@ def run_through(
     fixed = {k: v for k, v in weights.items() if k not in graph.outputs}
     steps = []
     for value in inputs:
-        step = worked_step(graph, {**fixed, **states, argument: value}, digits=digits)
+        step = worked_step(graph, {**fixed, **states, argument: value}, digits=digits, sizes=sizes)
         states = {name: step.value(name) for name in graph.outputs}
         steps.append(step)
     called = [title if title.strip() else "␣" for title in titles] or [str(t + 1) for t in range(len(steps))]

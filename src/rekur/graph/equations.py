@@ -25,7 +25,7 @@ def equations(graph: Graph) -> str:
         said[n] = plain(n, said)
         for i, name in enumerate(label.get(n, [])):
             lines.append(f"  {name} = {said[n][0] if i == 0 else label[n][0]}")
-        if n in label:
+        if n in label and n.op != "number":
             said[n] = label[n][0], CALL
     return "\n".join(lines)
 

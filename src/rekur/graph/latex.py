@@ -46,7 +46,7 @@ def latex(graph: Graph) -> str:
         said[n] = written(n, said)
         for i, name in enumerate(named.get(n, [])):
             lines.append(f"{name} &= {said[n][0] if i == 0 else named[n][0]}")
-        if n in named:
+        if n in named and n.op != "number":
             said[n] = named[n][0], CALL
     return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
 
