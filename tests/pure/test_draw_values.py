@@ -235,7 +235,7 @@ def test_long_vectors_and_matrices_are_abbreviated():
         (lambda: assignments(["x1"]), "is not NAME=VALUE"),
         (lambda: assignments(["x=1", "x=2"]), "given twice"),
         (lambda: completed(elman.graph, {"hiden.x": [[1.0]]}, seed=0), "did you mean 'hidden.x'"),
-        (lambda: completed(elman.graph, {"x": 1.0}, seed=0), "has the axes"),
+        (lambda: completed(elman.graph, {"hidden.x": [1.0]}, seed=0), "has the axes"),
         (lambda: completed(elman.graph, {"h": [1, 2], "hidden.bias": [0, 0, 0]}, seed=0), "3 numbers along H"),
         (
             lambda: completed(elman.graph, {"x": [1.0], "h": [1.0], "W": [[1.0, 2.0]]}, seed=0),

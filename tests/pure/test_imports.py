@@ -151,6 +151,8 @@ def test_help_and_drawing_import_no_torch():
         "data",
         "data get",
         "cells",
+        "draw",
+        "step",
         "bench",
         "demo",
     ],
@@ -163,9 +165,13 @@ def test_help_of_the_command_line_loads_no_torch(command: str):
     assert {name for name in loaded.split() if name.partition(".")[0] in {"torch", "llvmlite"}} == set()
 
 
-def test_listing_runs_and_cells_loads_no_torch(tmp_path: Path):
-    code = f"import sys\nfrom rekur.cli import main\nmain(['runs', {str(tmp_path)!r}])\nmain(['cells', 'gru'])"
-    assert "torch" not in python(code + "\nprint(*sys.modules)").rpartition("h' = ")[2].split()
+@pytest.mark.parametrize(
+    "command", ["cells gru", "step gru", "draw gru -o gru.svg", "draw gru --kind circuit -o c.svg"]
+)
+def test_what_needs_no_numbers_of_torch_loads_no_torch(command: str, tmp_path: Path):
+    runs = f"main(['runs', {str(tmp_path)!r}])"
+    code = f"import os, sys\nfrom rekur.cli import main\nos.chdir({str(tmp_path)!r})\n{runs}\nmain({command.split()})"
+    assert "torch" not in python(code + "\nprint('loaded:', *sys.modules)").rpartition("loaded: ")[2].split()
 
 
 def test_pure_tests_do_without_torch():

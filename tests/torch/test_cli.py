@@ -91,7 +91,9 @@ def test_help_lists_the_commands(capsys: Capture):
         ("eval", ["FILE …", "--streams INT"]),
         ("runs", ["ROOT", "(default: runs)"]),
         ("report", ["RUN"]),
-        ("cells", ["NAME"]),
+        ("cells", ["NAME", "--latex"]),
+        ("draw", ["NAME=VALUE", "--kind", "--layers INT", "-o FILE"]),
+        ("step", ["NAME=VALUE", "--text TEXT", "[states, inputs]"]),
         ("demo", ["some minutes", "rekur train charlm --name demo"]),
     ],
 )

@@ -53,8 +53,8 @@ def completed(graph: Graph, given: Mapping[str, Nested], *, seed: int, size: int
     """Values for all that `graph` reads: those given, and the rest made up.
 
     A state that is not given starts as it does; weights and inputs that are not given lie between −1 and 1 and are
-    the same for the same seed; an axis of which nothing is known has `size` places. Where ``W`` is given, see
-    `unstacked`.
+    the same for the same seed; an axis of which nothing is known has `size` places. A number stands for a vector of
+    one. Where ``W`` is given, see `unstacked`.
 
     >>> from rekur.cells import elman
     >>> completed(elman.graph, {"x": [1, 0], "h": [0, 1]}, seed=0)["hidden.bias"]
@@ -64,9 +64,11 @@ def completed(graph: Graph, given: Mapping[str, Nested], *, seed: int, size: int
     """
     known = {a.name: a.axes for a in graph.arguments} | {k: leaf.axes for k, leaf in graph.parameters.items()}
     plain = {k: v for k, v in given.items() if k != STACKED or k in known}
-    for name in plain:
+    for name, v in plain.items():
         if name not in known:
             raise OptionError(f"{graph.name} has no {name!r}{suggest(name, known)}; there are {', '.join(known)}")
+        if len(known[name]) == 1 and not isinstance(v, list):
+            plain[name] = [v]
     sizes: dict[str, int] = {}
     for name, v in plain.items():
         for axis in known[name]:

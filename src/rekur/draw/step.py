@@ -149,7 +149,7 @@ class WorkedStep:
         return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
 
 
-_SIGNS = {"-": "−", " * ": " ⊙ ", " @ ": " ", "sigmoid(": "σ(", "sum_over(": "Σ(", "'": "′"}
+_SIGNS = {"-": "−", " * ": " ⊙ ", " @ ": " · ", "sigmoid(": "σ(", "sum_over(": "Σ(", "'": "′"}
 
 
 def _set(line: str) -> str:
