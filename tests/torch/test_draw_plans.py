@@ -12,6 +12,10 @@ from rekur.cli import main
 from rekur.draw import Wiring, circuit, unfolded
 from rekur.errors import OptionError
 from rekur.nn import Plan, SequenceModel
+from tests.torch.charlm_tiny import arguments, one_thread, text
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["one_thread"]
 
 
 def test_a_plan_becomes_the_wiring_that_it_says():
@@ -40,9 +44,8 @@ def test_the_picture_has_the_layers_and_states_of_the_model(layers: int, both: b
 
 def test_a_run_is_drawn_as_its_model_is_wired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("words.txt").write_text("row, row, row your boat\n" * 200)
-    sizes = "--hidden 8 --embedding 8 --layers 2 --batch 2 --length 8 --steps 1 --threads 1 --cell gru"
-    assert main(["train", "charlm", "words.txt", *sizes.split()]) == 0
+    Path("words.txt").write_text(text(), encoding="utf-8")
+    assert main(arguments(Path("words.txt"), tmp_path, steps=1, cell="gru", layers=2)) == 0
     capsys.readouterr()
     assert main(["draw", "runs/charlm", "--steps", "3"]) == 0
     assert capsys.readouterr().out == "charlm.svg\n"
