@@ -130,10 +130,12 @@ def test_an_option_that_makes_no_sense(command: str, message: str, run: RunFolde
 
 def test_a_file_that_is_no_weather(run: RunFolder, tmp_path: Path, capsys: Capture):
     (tmp_path / "w.csv").write_text("day,sky\n1,blue\n", encoding="utf-8")
-    missing = {"train icecream": "there is no file", f"eval {run.path}": "cannot be read"}
-    for command, words in {**missing, f"predict {run.path}": "cannot be read"}.items():
-        said_of_it = refused(capsys, *command.split(" ", 1), str(tmp_path / "w.csv"))
-        assert "has no column 'weather'; it has day, sky" in said_of_it
-        assert words in refused(capsys, *command.split(" ", 1), str(tmp_path / "none.csv"))
+    for command, absent in (
+        (["train", "icecream"], "there is no file"),
+        (["eval", str(run.path)], "cannot be read"),
+        (["predict", str(run.path)], "cannot be read"),
+    ):
+        assert "has no column 'weather'; it has day, sky" in refused(capsys, *command, str(tmp_path / "w.csv"))
+        assert absent in refused(capsys, *command, str(tmp_path / "none.csv"))
     assert "of task 'icecream', not of 'charlm'" in refused(capsys, "sample", run.path)
     assert "did you mean 'icecream'?" in refused(capsys, "predict", run.path.parent / "icecreem")
