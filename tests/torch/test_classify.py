@@ -127,6 +127,15 @@ def test_vectors_start_the_embedding(reviews, tmp_path):
     assert rows[2] != [0, 0, 0]
 
 
+@pytest.mark.parametrize(("kind", "deviation"), [("words", 0.03), ("characters", 1.0)])
+def test_learnt_vectors_start_close_to_zero_where_they_are_of_words(reviews, tmp_path, kind, deviation):
+    from rekur.tasks.supervised import Supervised
+
+    embedding = Supervised(small(reviews, kind=kind, embedding=300), cache=tmp_path).model.embedding
+    assert embedding is not None
+    assert embedding.weight.std().item() == pytest.approx(deviation, rel=0.05)
+
+
 def test_the_report_has_the_tables(trained):
     from rekur.report import write_report
 

@@ -98,6 +98,11 @@ class Problem(ABC):
         return None
 
     @property
+    def spread(self) -> float:
+        """The standard deviation from which vectors of symbols are learnt, where they have an embedding."""
+        return 1.0
+
+    @property
     def outputs(self) -> int:
         """What the head puts out."""
         return len(self.labels) or 1

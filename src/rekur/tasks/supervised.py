@@ -61,8 +61,8 @@ class Supervised(ConfiguredTask):
         )  # fmt: skip
         generator = torch.Generator().manual_seed(seed)
         self.model = SequenceModel(self.plan, backend=config.backend, generator=generator)
-        if data.vectors is not None:
-            _start(self.model, data.vectors)
+        if self.model.embedding is not None:
+            _start(self.model.embedding.weight, problem.spread, data.vectors)
         self.predictor = Predictor(self.model, problem)
         self.epoch, self.examples = 0, data.train(0)
         self.buckets = Buckets(_lengths(self.examples), config.batch, seed=seed)
@@ -153,13 +153,16 @@ class Supervised(ConfiguredTask):
         return found
 
 
-def _start(model: SequenceModel, vectors: WordVectors) -> None:
-    """Give words their vectors; those of words that have none are drawn, as long as the others."""
-    assert model.embedding is not None
-    values, found = torch.from_numpy(vectors.values), torch.from_numpy(vectors.found)
+def _start(drawn: Tensor, spread: float, vectors: WordVectors | None) -> None:
+    """Let an embedding that was drawn from normal numbers start with this deviation, or from vectors that are given;
+    words that have none then are as long as the others.
+    """
     with torch.no_grad():
-        drawn = model.embedding.weight * values[found].std()
-        model.embedding.weight.copy_(torch.where(found[:, None], values, drawn))
+        if vectors is None:
+            drawn *= spread
+        else:
+            values, found = torch.from_numpy(vectors.values), torch.from_numpy(vectors.found)
+            drawn.copy_(torch.where(found[:, None], values, drawn * values[found].std()))
 
 
 def _lengths(examples: Sequences) -> list[int]:
