@@ -151,9 +151,8 @@ class Classify(Problem):
             return [Track("word", book.decode(given))]
         if book is not None:
             return [Track("read", list(book.decode(given)))]
-        return [
-            Track(f"feature {i + 1}", [round(float(v), 3) for v in given[:, i]]) for i in range(min(self.size, 6))
-        ]
+        drawn = range(min(self.size, _DRAWN))
+        return [Track(f"feature {i + 1}", [round(float(v), 3) for v in given[:, i]]) for i in drawn]
 
     def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
         """Confusions, scores by class, a base line that learns from `data`, and the worst errors."""
@@ -264,7 +263,7 @@ class ClassifyConfig(SupervisedConfig, ReadingConfig, SourcesConfig):
         vectors = None
         if self.vectors and isinstance(problem.book, Words):
             vectors = load_vectors(self.vectors, problem.book, cache)
-        notes = [*parts.notes(), *self._lengths(parts, problem)]
+        notes = [*parts.notes(), *self._lengths(parts)]
         if not base_lines.available():
             notes.append("there will be no base line beside it: that takes scikit-learn, pip install 'rekur[data]'")
         if vectors is not None:
@@ -276,9 +275,8 @@ class ClassifyConfig(SupervisedConfig, ReadingConfig, SourcesConfig):
         texts = parts.train.inputs
         vocabulary: dict[str, Any] = {}
         if self.kind == "words":
-            vocabulary = Words.build(
-                (tokenize(text, lower=self.lower) for text in texts), min_count=self.min_count
-            ).to_json()
+            words = (tokenize(text, lower=self.lower) for text in texts)
+            vocabulary = Words.build(words, min_count=self.min_count).to_json()
         elif self.kind == "characters":
             text = [text.lower() if self.lower else text for text in texts]
             vocabulary = dict(Vocabulary.build(text, min_count=self.min_count, unknown=True).to_json())
@@ -288,7 +286,7 @@ class ClassifyConfig(SupervisedConfig, ReadingConfig, SourcesConfig):
             self.kind, tuple(names), self.pooling, vocabulary, self.lower, self.longest, size, self.columns
         )
 
-    def _lengths(self, parts: Parts, problem: Classify) -> list[str]:
+    def _lengths(self, parts: Parts) -> list[str]:
         def steps(one: Any) -> int:
             return len(tokenize(one) if self.kind == "words" else one)
 
