@@ -67,6 +67,8 @@ def _predictor(arguments: list[str], path: Path, saved: "Checkpoint") -> int:
         source, examples = ", ".join(file.name for file in options.files), problem.read(options.files)
     else:
         source, examples = held_out(options.run, saved, options.split)
+    for note in examples.notes:
+        print(printable(f"note: {note}"))
     result = predictor.score(examples)
     scores = logged(result.scores(), problem.measure)
     print(f"{printable(source)}: {result.items:,} {problem.unit}, by {path}\n{loss(scores)}")
