@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def read_conll(
     """Sentences in columns: a word a line, an empty line after each sentence.
 
     Columns are parted by tabs where a line has any, else by white space. Lines with `-DOCSTART-`, which part
-    documents, are none, nor are comments: lines before a sentence that begin with `#` and have another number of
-    columns. A sentence is broken, and passed over whole, where a line of it lacks columns, its word or its tag, or is
-    not UTF-8.
+    documents, are none, nor are comments: lines before a sentence that begin with `#` and a space, or with `#` and
+    have another number of columns; `notes` say how many. A sentence is broken, and passed over whole, where a line of
+    it lacks columns, its word or its tag, or is not UTF-8.
 
     Args:
         path: the file.
@@ -53,7 +54,7 @@ def read_conll(
     (('Ada', 'Lovelace', 'writes'), ('B-PER', 'I-PER', 'O'))
     """
     path = Path(path)
-    width = 0
+    width, comments = 0, list[tuple[int, str]]()
 
     def sentences() -> Iterator[Block]:
         nonlocal width
@@ -63,8 +64,8 @@ def read_conll(
                 width = next((len(_columns(text)) for _, text in block if not text.startswith("#")), 0)
                 if width:
                     _check_columns(path, width, word, tag, untagged)
-            while block and not ragged and block[0][1].startswith("#") and len(_columns(block[0][1])) != width:
-                del block[0]
+            while block and _is_comment(block[0][1], 0 if ragged else width):
+                comments.append(block.pop(0))
             yield block
 
     def pair(text: str) -> tuple[str, str]:
@@ -77,7 +78,19 @@ def read_conll(
             raise DataError(f"it has {len(row)} columns, too few for a word and its tag")
         return row[word], row[tag]
 
-    return _read(path, on_bad, sentences(), pair, untagged)
+    found = _read(path, on_bad, sentences(), pair, untagged)
+    if not comments:
+        return found
+    line, text = comments[0]
+    are = "1 line is" if len(comments) == 1 else f"{len(comments):,} lines are"
+    return replace(found, notes=(f"{are} taken for comments, the first is line {line}: {text[:60]}",))
+
+
+def _is_comment(text: str, width: int) -> bool:
+    if not text.startswith("#"):
+        return False
+    spaced = "\t" not in text and text[1:2] in ("", " ")
+    return spaced or (width > 0 and len(_columns(text)) != width)
 
 
 def _columns(text: str) -> list[str]:

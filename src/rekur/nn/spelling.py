@@ -81,16 +81,17 @@ class Speller(nn.Module):
         if not isinstance(x, Tensor) or x.dim() != 3 or x.dtype not in DTYPES:
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(f"spelling must be characters (B, T, L) of int64 or int32, got {got}")
-        rows, steps, _ = x.shape
-        words, at = torch.unique(x.reshape(rows * steps, -1), dim=0, return_inverse=True)
-        there = words >= 0
-        longest = max(1, int(there.sum(1).max())) if len(words) else 1
-        words, there = words[:, :longest], there[:, :longest]
+        rows, steps, length = x.shape
+        if not bool((x >= 0).any()):
+            return self.embedding.weight.new_zeros(rows, steps, self.output_size)
+        words, at = torch.unique(x.reshape(rows * steps, length), dim=0, return_inverse=True)
+        lengths = (words >= 0).sum(1)
+        words = words[:, : int(lengths.max())]
         try:
-            read = self.embedding(torch.where(there, words, 0))
+            read = self.embedding(words.clamp(min=0))
         except IndexError:
             known = f"0..{self.embedding.num_embeddings - 1}, -1 after a word"
             raise ShapeError(f"characters must lie in {known}, got one of {int(words.max())}") from None
-        vectors, _ = self.recurrent(read, lengths=there.sum(1))
+        vectors, _ = self.recurrent(read, lengths=lengths)
         out: Tensor = vectors.index_select(0, at).reshape(rows, steps, -1)
         return out
