@@ -212,7 +212,7 @@ def test_what_is_shown_as_it_learns_and_at_the_end(run: RunFolder):
     }  # fmt: skip
     states = np.array(next(track["values"] for track in tracks["tracks"] if track["name"] == "state h"))
     predictor = load_predictor(run.path)
-    _, examples = held_out(run.path, load(run.checkpoint("best")), "test")
+    _, examples, _ = held_out(run.path, load(run.checkpoint("best")), "test")
     y, _ = predictor.model.recurrent(torch.as_tensor(examples.inputs[0])[None])
     assert states == pytest.approx(y[0].detach().numpy(), abs=6e-4)
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_predicts_without_its_data(run: RunFolder, tmp_path: Path):
     shutil.copytree(run.checkpoint("best"), tmp_path / "kept")
     predictor = load_predictor(tmp_path / "kept")
     assert not predictor.model.training
-    _, examples = held_out(run.path, load(run.checkpoint("best")), "test")
+    _, examples, _ = held_out(run.path, load(run.checkpoint("best")), "test")
     end = run.events()[-1]
     score = predictor.score(examples)
     assert score.scores() == {

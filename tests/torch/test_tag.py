@@ -248,7 +248,8 @@ def test_what_cannot_be_is_said(content, options, error, words, tmp_path):
 
 def test_windows_lines_marks_and_blank_lines_with_spaces(tmp_path):
     text = (
-        "-DOCSTART- -X-\r\n# id = 1\r\nAda\tN\r\nsitas\tV\r\n \t \r\n# x\r\nBob\tN\r\n   \r\n# alone\r\n\r\n#\tS\r\n\r\n"
+        "-DOCSTART- -X-\r\n# id = 1\r\nAda\tN\r\nsitas\tV\r\n"
+        " \t \r\n# x\r\nBob\tN\r\n   \r\n# alone\r\n\r\n#\tS\r\n\r\n"
         * 8
     )
     (tmp_path / "w.txt").write_bytes(f"\ufeff{text}".encode())

@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     elif options.files:
         examples = predictor.problem.read_inputs(options.files)
     else:
-        _, examples = held_out(options.run, saved, "test")
+        _, examples, _ = held_out(options.run, saved, "test")
     shown = examples.select(range(min(len(examples), options.count or len(examples))))
     outputs = predictor.outputs(shown.inputs)
     for note in examples.notes:

@@ -135,6 +135,25 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]} …"
 
 
+def plain(table: Table) -> str:
+    """A table for a terminal.
+
+    >>> print(plain(Table("Tags", ("", "right"), [("nn", "90.0%"), ("vb", 7)], "Two of them.")))
+    Tags. Two of them.
+        right
+    nn  90.0%
+    vb      7
+    """
+    rows = [table.columns, *([f"{one:,}" if isinstance(one, int) else str(one) for one in row] for row in table.rows)]
+    wide = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{table.title}. {table.note}" if table.note else table.title]
+    for row in rows:
+        cells = [f"{row[0]}{' ' * (wide[0] - _width(row[0]))}"]
+        cells += [f"{' ' * (to - _width(one))}{one}" for one, to in zip(row[1:], wide[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
 def aligned(rows: Mapping[str, Sequence[str]], width: int = 100) -> str:
     """Rows of words, one under the other in columns, each with its name; long ones are broken at `width`.
 

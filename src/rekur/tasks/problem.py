@@ -154,7 +154,7 @@ class Problem(ABC):
         """Scores besides loss and accuracy, of the classes that were guessed."""
         return {}
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """What a model gets right and wrong of examples, beside a base line that learns from `data`."""
         return []
 

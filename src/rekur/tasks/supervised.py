@@ -18,7 +18,7 @@ from rekur.nn import Plan, SequenceModel, Spelling
 from rekur.tasks.base import DIGEST, ConfiguredTask
 from rekur.tasks.config import CACHE, from_json
 from rekur.tasks.predictor import Predictor, Result, step_loss
-from rekur.tasks.problem import Sequences, SupervisedConfig
+from rekur.tasks.problem import Data, Sequences, SupervisedConfig
 from rekur.tasks.table import find
 from rekur.train import Checkpoint, FitConfig, RunFolder, Sample, StepLoss, Table, Track, Tracks
 
@@ -166,8 +166,9 @@ def _lengths(examples: Sequences) -> list[int]:
     return [len(one) for one in examples.inputs]
 
 
-def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences]:
-    """A run's own data that it was not trained on, "validation" or "test": what it is called, and the sequences.
+def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences, Data]:
+    """A run's own data that it was not trained on, "validation" or "test": what it is called, the sequences,
+    and all of the data.
 
     OptionError for another part, or where there is no such data; CheckpointError where there is only a checkpoint,
     which does not say what the data was.
@@ -184,4 +185,4 @@ def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences]:
     _, data = config.prepare(CACHE, training.seed)
     if not len(examples := data.test if part == "test" else data.validation):
         raise OptionError(f"the run has no {part} data")
-    return f"{part}, {data.about['source']}", examples
+    return f"{part}, {data.about['source']}", examples, data

@@ -182,32 +182,31 @@ class Tag(Problem):
 
         return spans.count(map(names, examples.targets), map(names, guessed))
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """A base line beside the model, new words by themselves, spans, scores by tag, confusions, worst errors."""
         guesses = [one.argmax(-1) for one in outputs]
-        train = data.train(0)
-        base = np.concatenate(base_lines.most_frequent(train.sources, train.targets, examples.sources))
-        seen = {word for sentence in train.sources for word in sentence}
-        new = np.array([word not in seen for sentence in examples.sources for word in sentence])
         wanted, guessed = np.concatenate(examples.targets), np.concatenate(guesses)
         asked = wanted != NOT_ASKED
-        wanted, guessed, base, new = wanted[asked], guessed[asked], base[asked], new[asked]
-        parts = {"all words": new | True, "seen in training": ~new, "never seen in training": new}
-        found = [
-            findings.beside(BASE, wanted, guessed, base, "words"),
-            findings.parts(parts, {"this model": guessed == wanted, BASE: base == wanted}, "words"),
-        ]
+        wanted, guessed = wanted[asked], guessed[asked]
+        found = []
+        if data is not None:
+            train = data.train(0)
+            said = base_lines.most_frequent(train.sources, train.targets, examples.sources)
+            base = np.concatenate(said)[asked]
+            seen = {word for sentence in train.sources for word in sentence}
+            new = np.array([word not in seen for sentence in examples.sources for word in sentence])[asked]
+            parts = {"all words": new | True, "seen in training": ~new, "never seen in training": new}
+            found = [
+                findings.beside(BASE, wanted, guessed, base, "words"),
+                findings.parts(parts, {"this model": guessed == wanted, BASE: base == wanted}, "words"),
+            ]
         if spans.tells_spans(self.names):
             found.append(spans.table(self._spans(examples, guesses)))
         found += [findings.by_label(self.names, wanted, guessed), findings.confusion(self.names, wanted, guessed)]
-        places = [(s, w) for s, one in enumerate(examples.sources) for w in range(len(one))]
+        places = [(one, at) for one in examples.sources for at in range(len(one))]
         places = [place for place, its in zip(places, asked, strict=True) if its]
-        worst = findings.errors(
-            self.names,
-            wanted,
-            np.concatenate(outputs)[asked],
-            lambda i: _context(examples.sources[places[i][0]], places[i][1]),
-        )
+        probabilities = np.concatenate(outputs)[asked]
+        worst = findings.errors(self.names, wanted, probabilities, lambda i: _context(*places[i]))
         return found if worst is None else [*found, worst]
 
 
