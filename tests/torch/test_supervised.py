@@ -276,7 +276,7 @@ def test_a_configuration_that_was_tampered_with_is_refused(run: RunFolder, tmp_p
     for changes, message in (
         ({"model": {**saved["model"], "hidden": 7}}, "does not fit the model"),
         ({"model": {**saved["model"], "days": 0}}, "IceCreamConfig cannot be read: days is 0"),
-        ({"task": "tagger"}, "a run of task 'tagger', not of 'charlm', 'icecream', 'classify', 'memory'"),
+        ({"task": "tagger"}, "a run of task 'tagger', not of 'charlm', 'icecream', 'classify', 'tag', 'memory'"),
         ({"task": "memory", "model": {}}, "the checkpoint is of task 'icecream', not of 'memory'"),
     ):
         path.write_text(json.dumps({**saved, **changes}), encoding="utf-8")

@@ -121,7 +121,9 @@ def test_the_run_keeps_what_was_passed_over_and_what_came_out(trained):
     assert [row[0] for row in tables["Old words and new"]["rows"]] == [
         "all words", "seen in training", "never seen in training",
     ]  # fmt: skip
-    assert [row[0] for row in tables["Span by span"]["rows"]] == ["LOC", "PER", "all together"]
+    assert [row[0] for row in tables["Span by span"]["rows"]] == [
+        "LOC", "PER", "all together", "the tag that the word mostly has",
+    ]  # fmt: skip
     assert events[-1]["test"]["span F1"] > 0.9
     page = write_report(trained).read_text()
     assert '<th scope="row">all together</th>' in page
@@ -132,6 +134,10 @@ def test_from_the_command_line(trained, tmp_path, capsys):
     path.write_text(language(10, 5), encoding="utf-8")
     assert main(["eval", str(trained.path), str(path)]) == 0
     out = capsys.readouterr().out
+    assert main(["eval", str(trained.path), str(path), "--tables"]) == 0
+    tables = capsys.readouterr().out.removeprefix(out)
+    titles = [part.split("\n")[0].split(".")[0] for part in tables.strip().split("\n\n")]
+    assert titles == ["Span by span", "Class by class", "What was taken for what"]
     assert re.search(r"% right \(.*\)  unknown words right \S+  span F1 \S+$", out, re.MULTILINE)
     assert main(["predict", str(trained.path), "--text", "Eve Lee likas mamo .", "Ada Fox sitas ."]) == 0
     assert "tagged  B-PER  I-PER  O      O     O\n\n" in capsys.readouterr().out
@@ -249,8 +255,7 @@ def test_what_cannot_be_is_said(content, options, error, words, tmp_path):
 def test_windows_lines_marks_and_blank_lines_with_spaces(tmp_path):
     text = (
         "-DOCSTART- -X-\r\n# id = 1\r\nAda\tN\r\nsitas\tV\r\n"
-        " \t \r\n# x\r\nBob\tN\r\n   \r\n# alone\r\n\r\n#\tS\r\n\r\n"
-        * 8
+        " \t \r\n# x\r\nBob\tN\r\n   \r\n# alone\r\n\r\n#\tS\r\n\r\n" * 8
     )
     (tmp_path / "w.txt").write_bytes(f"\ufeff{text}".encode())
     problem, data = small(tmp_path / "w.txt", min_count=1).prepare(tmp_path, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rekur.tasks.findings import percent, prf
 from rekur.train.task import Table
@@ -75,9 +75,9 @@ def overall(counts: Counts) -> tuple[int, int, int]:
     return hits, said, there
 
 
-def table(counts: Counts) -> Table:
-    """Precision, recall and F1 of each type's spans, and of all together (micro), as conlleval has them."""
-    shown = {**counts, "all together": overall(counts)}
+def table(counts: Counts, others: Mapping[str, Counts]) -> Table:
+    """Precision, recall and F1 of each type's spans, all together (micro) as in conlleval, and others in all."""
+    shown = {**counts, "all together": overall(counts)} | {name: overall(its) for name, its in others.items()}
     rows: list[tuple[str | int, ...]] = [(kind, *map(percent, prf(*one)), one[2]) for kind, one in shown.items()]
     note = "A span is right where its first word, its last and its type are."
     return Table("Span by span", ("", "precision", "recall", "F1", "there are"), rows, note)

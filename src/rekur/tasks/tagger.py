@@ -188,11 +188,11 @@ class Tag(Problem):
         wanted, guessed = np.concatenate(examples.targets), np.concatenate(guesses)
         asked = wanted != NOT_ASKED
         wanted, guessed = wanted[asked], guessed[asked]
-        found = []
+        found, others = list[Table](), dict[str, spans.Counts]()
         if data is not None:
             train = data.train(0)
             said = base_lines.most_frequent(train.sources, train.targets, examples.sources)
-            base = np.concatenate(said)[asked]
+            others[BASE], base = self._spans(examples, said), np.concatenate(said)[asked]
             seen = {word for sentence in train.sources for word in sentence}
             new = np.array([word not in seen for sentence in examples.sources for word in sentence])[asked]
             parts = {"all words": new | True, "seen in training": ~new, "never seen in training": new}
@@ -201,7 +201,7 @@ class Tag(Problem):
                 findings.parts(parts, {"this model": guessed == wanted, BASE: base == wanted}, "words"),
             ]
         if spans.tells_spans(self.names):
-            found.append(spans.table(self._spans(examples, guesses)))
+            found.append(spans.table(self._spans(examples, guesses), others))
         found += [findings.by_label(self.names, wanted, guessed), findings.confusion(self.names, wanted, guessed)]
         places = [(one, at) for one in examples.sources for at in range(len(one))]
         places = [place for place, its in zip(places, asked, strict=True) if its]
