@@ -154,12 +154,12 @@ class Classify(Problem):
         drawn = range(min(self.size, _DRAWN))
         return [Track(f"feature {i + 1}", [round(float(v), 3) for v in given[:, i]]) for i in drawn]
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """Confusions, scores by class, a base line that learns from `data`, and the worst errors."""
         wanted, guessed = np.array(examples.targets), np.array([int(one.argmax()) for one in outputs])
         worst = findings.errors(self.names, wanted, outputs, lambda i: self.text(examples.inputs[i]))
         found = [findings.confusion(self.names, wanted, guessed), findings.by_label(self.names, wanted, guessed)]
-        if base_lines.available():
+        if data is not None and base_lines.available():
             base, name = self._base_line(data.train(0), data.validation, examples)
             found.insert(0, findings.beside(name, wanted, guessed, base, "examples"))
         return found if worst is None else [*found, worst]

@@ -30,7 +30,7 @@ NOT_ASKED = -1
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """N inputs, symbols `(T,)` or features `(T, I)`, and what is wanted of each.
+    """N inputs, symbols `(T,)`, words with their characters `(T, 1 + L)`, or features `(T, I)`, and what is wanted.
 
     A target is the number of a class or, where a number is asked for, that number: one a step `(T,)`, or one a
     sequence.
@@ -38,13 +38,23 @@ class Sequences:
 
     inputs: Sequence[Array]
     targets: Sequence[Any]
+    sources: Sequence[Any] = ()
+    """What the inputs were made of, where they do not say all of it"""
+    notes: tuple[str, ...] = ()
+    """What was passed over on the way"""
+
+    @property
+    def shown(self) -> Sequence[Any]:
+        """What people are shown of the inputs."""
+        return self.sources or self.inputs
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def select(self, at: Sequence[int] | npt.NDArray[np.int64]) -> Sequences:
         """Those at the given positions."""
-        return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at])
+        sources = [self.sources[i] for i in at] if self.sources else ()
+        return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at], sources, self.notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +90,11 @@ class Problem(ABC):
     @property
     def symbols(self) -> int | None:
         """V, where the inputs are symbols 0 … V-1."""
+        return None
+
+    @property
+    def characters(self) -> int | None:
+        """How many there are, where symbols are words and the network reads their characters too."""
         return None
 
     @property
@@ -124,18 +139,27 @@ class Problem(ABC):
         """Sequences to predict of; where nothing is known of one, its target is None."""
         return self.read(files)
 
-    @abstractmethod
-    def show(self, given: Array, wanted: Any, output: Array) -> str:
-        """A sequence, what is wanted, and what a model makes of it, as lines of text.
+    def read_text(self, texts: Sequence[str]) -> Sequences:
+        """Sequences to predict of, from texts that a user gives by themselves."""
+        raise OptionError("text is given to a model that reads no text; give it files")
 
-        `output` has the probabilities of the classes, `(T, C)` or `(C,)`, or a number `(1,)`.
+    @abstractmethod
+    def show(self, given: Any, wanted: Any, output: Array) -> str:
+        """A sequence, what is wanted if it is known, and what a model makes of it, as lines of text.
+
+        `given` is the input, or what it was made of (`Sequences.shown`). `output` has the probabilities of the
+        classes, `(T, C)` or `(C,)`, or a number `(1,)`.
         """
 
-    def tracks(self, given: Array, wanted: Any, output: Array) -> list[Track]:
+    def tracks(self, given: Any, wanted: Any, output: Array) -> list[Track]:
         """The same by step, for a drawing."""
         return []
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+    def scores(self, examples: Sequences, guessed: Sequence[Array]) -> dict[str, float]:
+        """Scores besides loss and accuracy, of the classes that were guessed."""
+        return {}
+
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """What a model gets right and wrong of examples, beside a base line that learns from `data`."""
         return []
 
@@ -179,6 +203,11 @@ class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig, ABC):
         self._check("embedding", self.embedding >= 0, "0 or more")
         self._check("sizes", all(size >= 1 for size in self.sizes.values()), "1 or more each")
         self._check("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
+
+    @property
+    def character_units(self) -> int:
+        """H of a network that reads the characters of words, where the problem has them."""
+        return 0
 
     @abstractmethod
     def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:

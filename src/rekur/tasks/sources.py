@@ -102,12 +102,20 @@ class Parts:
     def notes(self) -> tuple[str, ...]:
         """What to say before training: what was guessed, and what was passed over."""
         lines = list(dict.fromkeys((*self.train.notes, *self.test.notes)))
-        if broken := self.rejected:
-            lines.append(f"passed over {len(broken):,} that are broken (--on-bad stop ends at the first):")
-            lines += [f"  {one}" for one in broken[:_LISTED]]
-            if len(broken) > _LISTED:
-                lines.append(f"  and {len(broken) - _LISTED:,} more")
-        return tuple(lines)
+        return (*lines, *passed_over(self.rejected, " (--on-bad stop ends at the first)"))
+
+
+def passed_over(broken: Sequence[object], hint: str = "") -> list[str]:
+    """Lines that say how many broken ones there are, and list the first; none where there are none.
+
+    >>> passed_over(["a.csv:3: the text is empty"])
+    ['passed over 1 that is broken:', '  a.csv:3: the text is empty']
+    """
+    if not broken:
+        return []
+    lines = [f"passed over {len(broken):,} that {'is' if len(broken) == 1 else 'are'} broken{hint}:"]
+    lines += [f"  {one}" for one in broken[:_LISTED]]
+    return [*lines, f"  and {len(broken) - _LISTED:,} more"] if len(broken) > _LISTED else lines
 
 
 def named(name: str, use: str) -> DataSet:
