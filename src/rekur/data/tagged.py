@@ -71,11 +71,11 @@ def read_conll(
     def pair(text: str) -> tuple[str, str]:
         row = _columns(text)
         if len(row) != width and not ragged:
-            raise DataError(f"it has {len(row)} columns, the first line has {width}")
+            raise DataError(f"it has {_columns_of(row)}, the first line has {width}")
         if _has(row, word) and untagged and (not _has(row, tag) or tag % len(row) == word % len(row)):
             return row[word], ""
         if not _has(row, word) or not _has(row, tag) or len(row) < 2:
-            raise DataError(f"it has {len(row)} columns, too few for a word and its tag")
+            raise DataError(f"it has {_columns_of(row)}, too few for a word and its tag")
         return row[word], row[tag]
 
     found = _read(path, on_bad, sentences(), pair, untagged)
@@ -95,6 +95,10 @@ def _is_comment(text: str, width: int) -> bool:
 
 def _columns(text: str) -> list[str]:
     return text.split("\t") if "\t" in text else text.split()
+
+
+def _columns_of(row: Sequence[str]) -> str:
+    return f"{len(row)} column{'s' * (len(row) != 1)}"
 
 
 def _has(row: Sequence[str], column: int) -> bool:
@@ -134,7 +138,7 @@ def read_conllu(path: Path | str, *, tag: str = "UPOS", untagged: bool = False, 
     def pair(text: str) -> tuple[str, str] | None:
         row = text.split("\t")
         if len(row) != len(CONLLU):
-            raise DataError(f"it has {len(row)} columns, CoNLL-U has {len(CONLLU)}")
+            raise DataError(f"it has {_columns_of(row)}, CoNLL-U has {len(CONLLU)}")
         if "-" in row[0] or "." in row[0]:
             return None
         return row[1], "" if row[at] == "_" else row[at]
