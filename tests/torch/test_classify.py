@@ -10,7 +10,7 @@ import pytest
 from rekur.cli import main
 from rekur.errors import DataError, OptionError
 from rekur.tasks import ClassifyConfig, base_lines, load_predictor, train
-from rekur.tasks.classify import Classify
+from rekur.tasks.classifier import Classify
 from rekur.train import FitConfig, Quiet
 
 GOOD, BAD = ("a fine film", "so good !", "fine and good"), ("a dull film", "so bad !", "dull and bad")
