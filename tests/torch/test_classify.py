@@ -1,6 +1,7 @@
 """`classify`: from tables with labels to a model that predicts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,27 @@ def test_it_predicts_from_a_table_and_from_lines_without_labels(trained, tmp_pat
     assert main(["predict", str(trained.path), str(tmp_path / "new.csv")]) == 0
     assert main(["eval", str(trained.path), str(tmp_path / "new.csv")]) == 0
     assert "50.00 % right" in capsys.readouterr().out
+
+
+def test_what_was_passed_over_is_said_when_it_is_measured(trained, tmp_path, capsys):
+    (tmp_path / "held.csv").write_text("review,sentiment\nso good !,good\n,bad\nso bad !\n")
+    for command in ("eval", "predict"):
+        assert main([command, str(trained.path), str(tmp_path / "held.csv")]) == 0
+        out = capsys.readouterr().out
+        assert "note: passed over 2 that are broken:\nnote:   held.csv:3: " in out
+        assert "note:   held.csv:4: it has 1 column, the first line has 2" in out
+    (tmp_path / "whole.csv").write_text("review,sentiment\nso good !,good\n")
+    assert main(["eval", str(trained.path), str(tmp_path / "whole.csv")]) == 0
+    assert "passed over" not in capsys.readouterr().out
+
+
+def test_texts_by_themselves(trained, tmp_path, capsys):
+    assert main(["predict", str(trained.path), "--text", "So GOOD and fine", "a dull film"]) == 0
+    assert re.findall("predicted (good|bad) ", capsys.readouterr().out) == ["good", "bad"]
+    assert main(["predict", str(trained.path), "--text", "a dull film", " "]) == 2
+    assert "a text is empty" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="a model that reads no text"):
+        Classify("series", ("a", "b"), "max", size=2).read_text(["so good !"])
 
 
 def test_a_class_that_was_not_there_is_named(trained, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -12,7 +12,8 @@ import numpy as np
 from rekur.data import Examples, Vocabulary, Words, read_labelled, read_series, read_texts, read_ts, tokenize
 from rekur.errors import DataError, OptionError
 from rekur.tasks import base_lines, findings
-from rekur.tasks.problem import Array, Data, Problem, Sequences
+from rekur.tasks.problem import Array, Data, Problem, Sequences, joined
+from rekur.tasks.sources import passed_over
 from rekur.train.task import Table, Track
 
 if TYPE_CHECKING:
@@ -111,19 +112,29 @@ class Classify(Problem):
         for one in inputs if self.kind == "series" else ():
             if one.shape[1:] != (self.size,):
                 raise DataError(f"{examples.name} has {one.shape[1]} features, the model reads {self.size}")
-        return Sequences(inputs, [numbers[label] for label in examples.labels])
+        targets = [numbers[label] for label in examples.labels]
+        return Sequences(inputs, targets, notes=tuple(passed_over(examples.rejected)))
 
     def read(self, files: Sequence[Path]) -> Sequences:
         """Labelled examples, from columns of the names that the model was trained with."""
-        found = [self.sequences(reader(self.kind, self.columns)(path)) for path in files]
-        return Sequences([x for one in found for x in one.inputs], [t for one in found for t in one.targets])
+        return joined(self.sequences(reader(self.kind, self.columns)(path)) for path in files)
 
     def read_inputs(self, files: Sequence[Path]) -> Sequences:
         """Texts whether or not they have labels: a column of a table, or the lines of a `.txt` file."""
         if self.kind == "series":
             return self.read(files)
-        texts = [text for path in files for text in read_texts(path, text=self.columns.get("text")).inputs]
+        return joined(self._to_tell(read_texts(path, text=self.columns.get("text"))) for path in files)
+
+    def read_text(self, texts: Sequence[str]) -> Sequences:
+        """Texts, each whole."""
+        if self.kind == "series":
+            return super().read_text(texts)
+        if not all(text.strip() for text in texts):
+            raise OptionError("a text is empty; it has to have a word at least")
         return Sequences([self.encode(text) for text in texts], [None] * len(texts))
+
+    def _to_tell(self, examples: Examples[str, None]) -> Sequences:
+        return replace(self.read_text(examples.inputs), notes=(*examples.notes, *passed_over(examples.rejected)))
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:
         """The text, its class, and what the model makes of it."""

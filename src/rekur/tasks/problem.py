@@ -7,7 +7,7 @@ of `rekur.tasks.table`. `Supervised` does the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -55,6 +55,15 @@ class Sequences:
         """Those at the given positions."""
         sources = [self.sources[i] for i in at] if self.sources else ()
         return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at], sources, self.notes)
+
+
+def joined(some: Iterable[Sequences]) -> Sequences:
+    """All of several, one after the other."""
+    parts = list(some)
+    inputs, targets, sources, notes = (
+        [x for part in parts for x in getattr(part, name)] for name in ("inputs", "targets", "sources", "notes")
+    )
+    return Sequences(inputs, targets, sources, tuple(notes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from rekur.data import Examples, Vocabulary, Words, tokenize
 from rekur.errors import DataError, OptionError
 from rekur.tasks import base_lines, findings, spans
-from rekur.tasks.problem import NOT_ASKED, Array, Data, Problem, Sequences
+from rekur.tasks.problem import NOT_ASKED, Array, Data, Problem, Sequences, joined
 from rekur.tasks.sources import passed_over
 from rekur.tasks.tagged_files import read_to_tag, reader
 from rekur.train.task import Table, Track
@@ -118,11 +118,11 @@ class Tag(Problem):
 
     def read(self, files: Sequence[Path]) -> Sequences:
         """Tagged sentences, from columns as those that the model was trained with."""
-        return _joined(self.sequences(reader(self.word, self.tag)(path)) for path in files)
+        return joined(self.sequences(reader(self.word, self.tag)(path)) for path in files)
 
     def read_inputs(self, files: Sequence[Path]) -> Sequences:
         """Sentences with tags or without, or text, a sentence a line."""
-        return _joined(self._to_tag(read_to_tag(path, self.word, self.tag, self.names)) for path in files)
+        return joined(self._to_tag(read_to_tag(path, self.word, self.tag, self.names)) for path in files)
 
     def read_text(self, texts: Sequence[str]) -> Sequences:
         """A sentence each; punctuation is parted from words, other marks of words are not."""
@@ -213,11 +213,3 @@ class Tag(Problem):
 def _context(sentence: Sequence[str], at: int) -> str:
     before, after = sentence[max(0, at - _AROUND) : at], sentence[at + 1 : at + 1 + _AROUND]
     return " ".join([*before, f"[{sentence[at]}]", *after])
-
-
-def _joined(some: Iterable[Sequences]) -> Sequences:
-    parts = list(some)
-    inputs, targets, sources, notes = (
-        [x for part in parts for x in getattr(part, name)] for name in ("inputs", "targets", "sources", "notes")
-    )
-    return Sequences(inputs, targets, sources, tuple(notes))
