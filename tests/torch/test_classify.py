@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from rekur.cli import main
+from rekur.data import Examples
+from rekur.data.examples import Rejected
 from rekur.errors import DataError, OptionError
-from rekur.tasks import ClassifyConfig, base_lines, load_predictor, train
+from rekur.tasks import ClassifyConfig, base_lines, load_predictor, sources, train
 from rekur.tasks.classifier import Classify
 from rekur.train import FitConfig, Quiet
 
@@ -82,6 +84,19 @@ def test_what_was_passed_over_is_said_when_it_is_measured(trained, tmp_path, cap
     (tmp_path / "whole.csv").write_text("review,sentiment\nso good !,good\n")
     assert main(["eval", str(trained.path), str(tmp_path / "whole.csv")]) == 0
     assert "passed over" not in capsys.readouterr().out
+
+
+def test_a_data_set_by_its_name_is_read_whole(trained, monkeypatch, capsys):
+    train = Examples("", ("so good !", "good film"), ("good", "bad"))
+    test = Examples("", ("so bad !",), ("bad",), (Rejected("x.csv:9", "it is empty"),))
+    sets = {"snippets": {"train": train, "test": test}}
+    monkeypatch.setattr(sources, "load_dataset", lambda name, cache, on_bad: sets[name])
+    assert main(["eval", str(trained.path), "snippets"]) == 0
+    assert "x.csv:9: it is empty\nsnippets: 3 examples" in capsys.readouterr().out
+    assert main(["predict", str(trained.path), "snippets"]) == 0
+    assert re.findall("predicted (good|bad) ", capsys.readouterr().out) == ["good", "good", "bad"]
+    assert main(["eval", str(trained.path), "brown"]) == 1
+    assert "'brown' is for tag, not for classify" in capsys.readouterr().err
 
 
 def test_texts_by_themselves(trained, tmp_path, capsys):

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from rekur.cli import main
+from rekur.data import Examples
 from rekur.errors import CheckpointError, DataError, OptionError
 from rekur.report import write_report
-from rekur.tasks import TagConfig, load_predictor, train
+from rekur.tasks import TagConfig, load_predictor, sources, train
 from rekur.tasks.predictor import rebuild
 from rekur.tasks.problem import NOT_ASKED
 from rekur.tasks.supervised import Supervised
@@ -174,6 +175,15 @@ def test_what_was_passed_over_is_said_when_it_is_measured(trained, tmp_path, cap
     for command in ("eval", "predict"):
         assert main([command, str(trained.path), str(tmp_path / "held.txt")]) == 0
         assert "note: passed over 1 that is broken:\nnote:   held.txt:" in capsys.readouterr().out
+
+
+def test_a_data_set_by_its_name(trained, monkeypatch, capsys):
+    brown = {"train": Examples("", (("Ada", "Fox"), ("in", "Rome")), (("B-PER", "I-PER"), ("O", "B-LOC")))}
+    monkeypatch.setattr(sources, "load_dataset", lambda name, cache, on_bad: {"brown": brown}[name])
+    assert main(["eval", str(trained.path), "brown"]) == 0
+    assert "brown: 4 words" in capsys.readouterr().out
+    assert main(["predict", str(trained.path), "brown"]) == 0
+    assert capsys.readouterr().out.count("tagged") == 2
 
 
 def test_tags_that_are_not_there_in_training_are_said(tmp_path):

@@ -43,9 +43,9 @@ class PredictorOptions:
     run: Run
     """A run's folder, whose best checkpoint is taken, or a checkpoint."""
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: the run's own data)")
+        tuple[str, ...], Positional, arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: the run's own data)")
     ] = ()
-    """Other data, in files as the task reads them."""
+    """Other data, in files as the task reads them, or data sets by name."""
     split: Annotated[str, arg(metavar="SPLIT")] = "test"
     """Which part of the run's own data: test or validation."""
     tables: bool = False
@@ -70,7 +70,7 @@ def _predictor(arguments: list[str], path: Path, saved: "Checkpoint") -> int:
     problem = predictor.problem
     if options.files:
         data = None
-        source, examples = ", ".join(file.name for file in options.files), problem.read(options.files)
+        source, examples = ", ".join(Path(name).name for name in options.files), problem.read(options.files)
     else:
         source, examples, data = held_out(options.run, saved, options.split)
     for note in examples.notes:

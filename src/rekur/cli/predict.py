@@ -1,7 +1,6 @@
 """`rekur predict`: what a trained model says of sequences."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -18,9 +17,11 @@ class PredictOptions:
     run: Run
     """A run's folder, whose best checkpoint is taken, or a checkpoint."""
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: the run's own test data)")
+        tuple[str, ...],
+        Positional,
+        arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: the run's own test data)"),
     ] = ()
-    """Sequences, in files as the task reads them."""
+    """Sequences, in files as the task reads them, or data sets by name."""
     text: Annotated[tuple[str, ...], arg(metavar="TEXT …", help_behavior_hint="")] = ()
     """Texts by themselves, instead of files."""
     count: int = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -13,7 +14,7 @@ from rekur.data import Examples, Vocabulary, Words, read_labelled, read_series, 
 from rekur.errors import DataError, OptionError
 from rekur.tasks import base_lines, findings
 from rekur.tasks.problem import Array, Data, Problem, Sequences, joined
-from rekur.tasks.sources import passed_over
+from rekur.tasks.sources import passed_over, whole
 from rekur.train.task import Table, Track
 
 if TYPE_CHECKING:
@@ -115,15 +116,17 @@ class Classify(Problem):
         targets = [numbers[label] for label in examples.labels]
         return Sequences(inputs, targets, notes=tuple(passed_over(examples.rejected)))
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         """Labelled examples, from columns of the names that the model was trained with."""
-        return joined(self.sequences(reader(self.kind, self.columns)(path)) for path in files)
+        read = reader(self.kind, self.columns)
+        return joined(self.sequences(whole(name, "classify", read)) for name in files)
 
-    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+    def read_inputs(self, files: Sequence[Path | str]) -> Sequences:
         """Texts whether or not they have labels: a column of a table, or the lines of a `.txt` file."""
         if self.kind == "series":
             return self.read(files)
-        return joined(self._to_tell(read_texts(path, text=self.columns.get("text"))) for path in files)
+        read = partial(read_texts, text=self.columns.get("text"))
+        return joined(self._to_tell(whole(name, "classify", read)) for name in files)
 
     def read_text(self, texts: Sequence[str]) -> Sequences:
         """Texts, each whole."""
@@ -133,7 +136,7 @@ class Classify(Problem):
             raise OptionError("a text is empty; it has to have a word at least")
         return Sequences([self.encode(text) for text in texts], [None] * len(texts))
 
-    def _to_tell(self, examples: Examples[str, None]) -> Sequences:
+    def _to_tell(self, examples: Examples[str, Any]) -> Sequences:
         return replace(self.read_text(examples.inputs), notes=(*examples.notes, *passed_over(examples.rejected)))
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:

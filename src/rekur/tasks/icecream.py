@@ -106,9 +106,10 @@ class IceCream(Problem):
         """What may be true of a day."""
         return ("none left", "some left")
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         """Each place of weather files as one sequence."""
-        return sequences(days for path in files for days in read_weather(path).values())
+        paths = [place(name, "icecream") for name in files]
+        return sequences(days for path in paths for days in read_weather(path).values())
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:
         """Weather (s sunny, o an order day, . other), stock, what is asked for, and the prediction."""

@@ -141,10 +141,10 @@ class Problem(ABC):
         return asdict(self)
 
     @abstractmethod
-    def read(self, files: Sequence[Path]) -> Sequences:
-        """Sequences from files of a user's, for `rekur eval` and `rekur predict`."""
+    def read(self, files: Sequence[Path | str]) -> Sequences:
+        """Sequences from files of a user's, or from data sets by name, for `rekur eval` and `rekur predict`."""
 
-    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+    def read_inputs(self, files: Sequence[Path | str]) -> Sequences:
         """Sequences to predict of; where nothing is known of one, its target is None."""
         return self.read(files)
 
@@ -223,7 +223,7 @@ class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig, ABC):
         """The problem and its data."""
 
 
-def no_files(files: Sequence[Path], why: str) -> None:
+def no_files(files: Sequence[Path | str], why: str) -> None:
     """Raise OptionError where there are files and nothing reads them."""
     if files:
         raise OptionError(f"{str(files[0])!r} would not be read: {why}; leave it out")

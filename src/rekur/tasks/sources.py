@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from rekur.data import DATASETS, DataSet, Examples, OnBad, find, load_dataset, split
 from rekur.errors import DataError, OptionError, suggest
+from rekur.tasks.config import CACHE
 
 Reader = Callable[[Path], Examples[Any, Any]]
 _LISTED = 5  # broken rows that are shown before training
@@ -128,12 +129,17 @@ def named(name: str, use: str) -> DataSet:
     return DATASETS[name]
 
 
-def place(name: str, use: str, cache: Path) -> Path:
+def place(name: Path | str, use: str, cache: Path = CACHE) -> Path:
     """Where a file lies, the user's or a data set's that was fetched into the cache.
 
     Raises DataError where there is no such file, and no such data set for the task `use`, or it was not fetched.
     """
-    return Path(name) if Path(name).exists() else find(named(name, use), cache)
+    return Path(name) if Path(name).exists() else find(named(str(name), use), cache)
+
+
+def whole(name: Path | str, use: str, read: Reader) -> Examples[Any, Any]:
+    """All examples of a file, or of a data set that was fetched into the cache; see `place`."""
+    return _joined([*_read(str(name), use, read, CACHE, "skip").values()])
 
 
 def _read(name: str, use: str, read: Reader, cache: Path, on_bad: OnBad) -> dict[str, Examples[Any, Any]]:

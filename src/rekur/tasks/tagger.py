@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from rekur.data import Examples, Vocabulary, Words, tokenize
 from rekur.errors import DataError, OptionError
 from rekur.tasks import base_lines, findings, spans
 from rekur.tasks.problem import NOT_ASKED, Array, Data, Problem, Sequences, joined
-from rekur.tasks.sources import passed_over
+from rekur.tasks.sources import passed_over, whole
 from rekur.tasks.tagged_files import read_to_tag, reader
 from rekur.train.task import Table, Track
 
@@ -116,13 +117,15 @@ class Tag(Problem):
             )
         return Sequences(self.encode(examples.inputs), targets, examples.inputs, tuple(notes))
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         """Tagged sentences, from columns as those that the model was trained with."""
-        return joined(self.sequences(reader(self.word, self.tag)(path)) for path in files)
+        read = reader(self.word, self.tag)
+        return joined(self.sequences(whole(name, "tag", read)) for name in files)
 
-    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+    def read_inputs(self, files: Sequence[Path | str]) -> Sequences:
         """Sentences with tags or without, or text, a sentence a line."""
-        return joined(self._to_tag(read_to_tag(path, self.word, self.tag, self.names)) for path in files)
+        read = partial(read_to_tag, word=self.word, tag=self.tag, known=self.names)
+        return joined(self._to_tag(whole(name, "tag", read)) for name in files)
 
     def read_text(self, texts: Sequence[str]) -> Sequences:
         """A sentence each; punctuation is parted from words, other marks of words are not."""
