@@ -1,12 +1,15 @@
 """The ice cream store: against another formulation over all weather, by hand, and real weather from files."""
 
+import json
 import random
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rekur.data import dataset
 from rekur.errors import DataError, OptionError
 from rekur.tasks import IceCreamConfig
 from rekur.tasks.icecream import IceCream, draw_weather, read_weather, sequences, store
@@ -82,12 +85,39 @@ def test_real_weather(tmp_path: Path):
     path = weather_file(tmp_path / "weather.csv", 7)
     assert read_weather(path) == {"A": [0, 1, 1, 1, 2, 0, 1], "B": [1, 1, 1, 2, 0, 1, 1]}
     assert IceCream().read([path]).targets[0].tolist() == [day.stock > 0 for day in store([0, 1, 1, 1, 2, 0, 1])]
-    _, data = IceCreamConfig(files=(weather_file(path),), days=4, held_out=1).prepare(tmp_path, 0)
+    _, data = IceCreamConfig(files=(str(weather_file(path)),), days=4, held_out=1).prepare(tmp_path, 0)
     assert [len(part) for part in (data.train(0), data.validation, data.test)] == [14, 3, 3]
     assert data.train(0) is data.train(5)
     assert data.about["places"] == ["weather.csv A", "weather.csv B"]
     assert data.about["days"] == {"sunny": 16, "order": 48, "other": 16}
     assert len(data.digest) == 64
+
+
+def test_the_weather_of_the_catalogue_goes_by_its_name(tmp_path: Path):
+    known = dataset("weather")
+    home = tmp_path / "data" / known.package.folder
+    path = home / known.path
+    with pytest.raises(DataError, match="`rekur data get weather` fetches it"):
+        IceCreamConfig(files=("weather",)).prepare(tmp_path, 0)
+    path.parent.mkdir(parents=True)
+    digest = sha256(weather_file(path).read_bytes()).hexdigest()
+    (home / "rekur.json").write_text(json.dumps({known.path: digest}), encoding="utf-8")
+    _, named = IceCreamConfig(files=("weather",), days=4).prepare(tmp_path, 0)
+    _, given = IceCreamConfig(files=(str(path),), days=4).prepare(tmp_path, 0)
+    assert [x.tolist() for x in named.test.inputs] == [x.tolist() for x in given.test.inputs]
+    assert (named.about, named.digest) == (given.about, given.digest)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wether", "no file 'wether', and no data set of that name; did you mean 'weather'"),
+        ("snippets", "'snippets' is for classify, not for icecream"),
+    ],
+)
+def test_another_name_is_refused(name: str, message: str, tmp_path: Path):
+    with pytest.raises(DataError, match=message):
+        IceCreamConfig(files=(name,)).prepare(tmp_path, 0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +144,7 @@ def test_weather_that_is_not_there_or_not_enough(tmp_path: Path):
     with pytest.raises(DataError, match=r"latin\.csv' cannot be read"):
         read_weather(tmp_path / "latin.csv")
     with pytest.raises(DataError, match="2 sequences of 40 days cannot be parted in three; give more weather"):
-        IceCreamConfig(files=(weather_file(tmp_path / "w.csv"),), days=40).prepare(tmp_path, 0)
+        IceCreamConfig(files=(str(weather_file(tmp_path / "w.csv")),), days=40).prepare(tmp_path, 0)
 
 
 @pytest.mark.parametrize("name", ["days", "sequences", "held_out", "hidden", "batch"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rekur.errors import DataError, OptionError
-from rekur.tasks import MemoryConfig
+from rekur.tasks import MemoryConfig, sources
 from rekur.tasks.memory import BLANK, GO, Memory, adding, copying, read_digits, shuffled_places
 from rekur.tasks.problem import NOT_ASKED
 
@@ -78,6 +78,35 @@ def test_digits_in_the_format_of_mnist(tmp_path: Path):
     assert np.concatenate(list(some.inputs)).ravel() == pytest.approx(np.arange(0, 240, 20) / 255)
 
 
+def test_a_folder_of_mnist_and_the_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is fetched is looked at by test_data_fetch; here it is laid down."""
+    for part, label in (("t10k", 7), ("train", 1)):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 1, 2, 2) + bytes([label] * 4))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 1) + bytes([label]))
+    problem = Memory("permuted-digits")
+    found = problem.read([tmp_path])
+    assert [int(digit) for digit in found.targets] == [7, 1]
+    assert np.concatenate(list(found.inputs)).ravel() == pytest.approx(np.repeat([7, 1], 4) / 255)
+    monkeypatch.setattr(sources, "find", lambda dataset, cache: {"mnist": tmp_path}[dataset.name])
+    assert [int(digit) for digit in problem.read(["mnist"]).targets] == [7, 1]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is a folder without files as MNIST has them"):
+        problem.read([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnits", "no file 'mnits', and no data set of that name; did you mean 'mnist'"),
+        ("weather", "'weather' is for icecream, not for memory"),
+        ("mnist", "is not in .* `rekur data get mnist` fetches it"),
+    ],
+)
+def test_another_name_is_refused(name: str, message: str, tmp_path: Path):
+    with pytest.raises(DataError, match=message):
+        MemoryConfig(problem="digits", files=(name,)).prepare(tmp_path, 0)
+
+
 def test_permuted_digits_have_their_pixels_in_another_order_always_the_same(tmp_path: Path):
     path = digits_file(tmp_path / "d.csv")
     plain, permuted = (Memory(kind).read([path]) for kind in ("digits", "permuted-digits"))
@@ -132,7 +161,7 @@ def test_an_option_that_makes_no_sense(options: dict[str, Any], message: str):
 def test_splits_of_digits_share_no_picture_and_have_every_digit(tmp_path: Path):
     path = tmp_path / "d.csv"
     path.write_text("".join(f"{row % 17},{row // 17},16,{row % 3}\n" for row in range(90)), encoding="utf-8")
-    _, data = MemoryConfig(problem="digits", files=(path,)).prepare(tmp_path, 0)
+    _, data = MemoryConfig(problem="digits", files=(str(path),)).prepare(tmp_path, 0)
     parts = [data.train(0), data.validation, data.test]
     assert [len(part) for part in parts] == [72, 9, 9]
     assert len({tuple(x.ravel().tolist()) for part in parts for x in part.inputs}) == 90

@@ -49,7 +49,7 @@ class Sign(Problem):
     def pooling(self) -> Pooling:
         return self.how  # type: ignore[return-value]
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         return series(len(files))
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:

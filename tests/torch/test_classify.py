@@ -1,6 +1,7 @@
 """`classify`: from tables with labels to a model that predicts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from rekur.cli import main
+from rekur.data import Examples
+from rekur.data.examples import Rejected
 from rekur.errors import DataError, OptionError
-from rekur.tasks import ClassifyConfig, base_lines, load_predictor, train
-from rekur.tasks.classify import Classify
+from rekur.tasks import ClassifyConfig, base_lines, load_predictor, sources, train
+from rekur.tasks.classifier import Classify
 from rekur.train import FitConfig, Quiet
 
 GOOD, BAD = ("a fine film", "so good !", "fine and good"), ("a dull film", "so bad !", "dull and bad")
@@ -71,6 +74,40 @@ def test_it_predicts_from_a_table_and_from_lines_without_labels(trained, tmp_pat
     assert "50.00 % right" in capsys.readouterr().out
 
 
+def test_what_was_passed_over_is_said_when_it_is_measured(trained, tmp_path, capsys):
+    (tmp_path / "held.csv").write_text("review,sentiment\nso good !,good\n,bad\nso bad !\n")
+    for command in ("eval", "predict"):
+        assert main([command, str(trained.path), str(tmp_path / "held.csv")]) == 0
+        out = capsys.readouterr().out
+        assert "note: passed over 2 that are broken:\nnote:   held.csv:3: " in out
+        assert "note:   held.csv:4: it has 1 column, the first line has 2" in out
+    (tmp_path / "whole.csv").write_text("review,sentiment\nso good !,good\n")
+    assert main(["eval", str(trained.path), str(tmp_path / "whole.csv")]) == 0
+    assert "passed over" not in capsys.readouterr().out
+
+
+def test_a_data_set_by_its_name_is_read_whole(trained, monkeypatch, capsys):
+    train = Examples("", ("so good !", "good film"), ("good", "bad"))
+    test = Examples("", ("so bad !",), ("bad",), (Rejected("x.csv:9", "it is empty"),))
+    sets = {"snippets": {"train": train, "test": test}}
+    monkeypatch.setattr(sources, "load_dataset", lambda name, cache, on_bad: sets[name])
+    assert main(["eval", str(trained.path), "snippets"]) == 0
+    assert "x.csv:9: it is empty\nsnippets: 3 examples" in capsys.readouterr().out
+    assert main(["predict", str(trained.path), "snippets"]) == 0
+    assert re.findall("predicted (good|bad) ", capsys.readouterr().out) == ["good", "good", "bad"]
+    assert main(["eval", str(trained.path), "brown"]) == 1
+    assert "'brown' is for tag, not for classify" in capsys.readouterr().err
+
+
+def test_texts_by_themselves(trained, tmp_path, capsys):
+    assert main(["predict", str(trained.path), "--text", "So GOOD and fine", "a dull film"]) == 0
+    assert re.findall("predicted (good|bad) ", capsys.readouterr().out) == ["good", "bad"]
+    assert main(["predict", str(trained.path), "--text", "a dull film", " "]) == 2
+    assert "a text is empty" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="a model that reads no text"):
+        Classify("series", ("a", "b"), "max", size=2).read_text(["so good !"])
+
+
 def test_a_class_that_was_not_there_is_named(trained, tmp_path):
     (tmp_path / "other.csv").write_text("review,sentiment\nso good !,splendid\nso bad !,bad\n")
     with pytest.raises(DataError, match="'splendid'; the model knows bad, good"):
@@ -125,6 +162,15 @@ def test_vectors_start_the_embedding(reviews, tmp_path):
     rows = embedding.weight[problem.encode("fine bad film")].tolist()
     assert rows[:2] == [[1, 2, 3], [-1, -2, -3]]
     assert rows[2] != [0, 0, 0]
+
+
+@pytest.mark.parametrize(("kind", "deviation"), [("words", 0.03), ("characters", 1.0)])
+def test_learnt_vectors_start_close_to_zero_where_they_are_of_words(reviews, tmp_path, kind, deviation):
+    from rekur.tasks.supervised import Supervised
+
+    embedding = Supervised(small(reviews, kind=kind, embedding=300), cache=tmp_path).model.embedding
+    assert embedding is not None
+    assert embedding.weight.std().item() == pytest.approx(deviation, rel=0.05)
 
 
 def test_the_report_has_the_tables(trained):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rekur.cli import main
+from rekur.tasks import sources
 from rekur.train import RunFolder, display
 from tests.torch.charlm_tiny import one_thread
 from tests.torch.test_cli import Capture, refused, said
@@ -45,6 +46,12 @@ def test_a_trained_run_is_measured_on_its_own_data_and_on_a_file(run: RunFolder,
     assert "split is 'train'; it must be test or validation" in refused(
         capsys, "eval", run.path, "--split", "train", code=2
     )
+
+
+def test_a_data_set_by_its_name(run: RunFolder, weather: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sources, "find", lambda dataset, cache: {"weather": weather}[dataset.name])
+    assert "\nweather: 5 days" in "\n" + said(capsys, "eval", run.path, "weather")
+    assert "weather   soss\n" in said(capsys, "predict", run.path, "weather")
 
 
 def test_it_predicts_its_own_test_data_and_a_file(run: RunFolder, weather: Path, capsys: Capture):
@@ -132,6 +139,7 @@ def test_a_file_that_is_no_weather(run: RunFolder, tmp_path: Path, capsys: Captu
     (tmp_path / "w.csv").write_text("day,sky\n1,blue\n", encoding="utf-8")
     for command in (["train", "icecream"], ["eval", str(run.path)], ["predict", str(run.path)]):
         assert "has no column 'weather'; it has day, sky" in refused(capsys, *command, str(tmp_path / "w.csv"))
-        assert "cannot be read" in refused(capsys, *command, str(tmp_path / "none.csv"))
+        assert "there is no file" in refused(capsys, *command, str(tmp_path / "none.csv"))
+        assert "did you mean 'weather'?" in refused(capsys, *command, "wether")
     assert "of task 'icecream', not of 'charlm'" in refused(capsys, "sample", run.path)
     assert "did you mean 'icecream'?" in refused(capsys, "predict", run.path.parent / "icecreem")

@@ -151,7 +151,7 @@ def test_a_padded_batch_has_the_loss_of_its_rows(how: str, bidirectional: bool):
     loss, items, right = by_hand(task.predictor, examples)
     got = step_loss(task.model, task.problem, examples)
     assert got[0].item() == pytest.approx(loss, rel=1e-5)
-    assert got[1:] == (items, right) == (30, right)
+    assert got[1:3] == (items, right) == (30, right)
     score = task.predictor.score(examples)
     assert score.loss == pytest.approx(loss, rel=1e-5)
     assert (score.items, score.right) == (items, right)
@@ -212,7 +212,7 @@ def test_what_is_shown_as_it_learns_and_at_the_end(run: RunFolder):
     }  # fmt: skip
     states = np.array(next(track["values"] for track in tracks["tracks"] if track["name"] == "state h"))
     predictor = load_predictor(run.path)
-    _, examples = held_out(run.path, load(run.checkpoint("best")), "test")
+    _, examples, _ = held_out(run.path, load(run.checkpoint("best")), "test")
     y, _ = predictor.model.recurrent(torch.as_tensor(examples.inputs[0])[None])
     assert states == pytest.approx(y[0].detach().numpy(), abs=6e-4)
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_predicts_without_its_data(run: RunFolder, tmp_path: Path):
     shutil.copytree(run.checkpoint("best"), tmp_path / "kept")
     predictor = load_predictor(tmp_path / "kept")
     assert not predictor.model.training
-    _, examples = held_out(run.path, load(run.checkpoint("best")), "test")
+    _, examples, _ = held_out(run.path, load(run.checkpoint("best")), "test")
     end = run.events()[-1]
     score = predictor.score(examples)
     assert score.scores() == {
@@ -276,7 +276,7 @@ def test_a_configuration_that_was_tampered_with_is_refused(run: RunFolder, tmp_p
     for changes, message in (
         ({"model": {**saved["model"], "hidden": 7}}, "does not fit the model"),
         ({"model": {**saved["model"], "days": 0}}, "IceCreamConfig cannot be read: days is 0"),
-        ({"task": "tagger"}, "a run of task 'tagger', not of 'charlm', 'icecream', 'classify', 'memory'"),
+        ({"task": "tagger"}, "a run of task 'tagger', not of 'charlm', 'icecream', 'classify', 'tag', 'memory'"),
         ({"task": "memory", "model": {}}, "the checkpoint is of task 'icecream', not of 'memory'"),
     ):
         path.write_text(json.dumps({**saved, **changes}), encoding="utf-8")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rekur.train import Checkpoint
 
 _TIME = 256  # steps of a chunk
+_WIDEST = 16  # columns of a table that a terminal has room for
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class PredictorOptions:
     run: Run
     """A run's folder, whose best checkpoint is taken, or a checkpoint."""
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: the run's own data)")
+        tuple[str, ...], Positional, arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: the run's own data)")
     ] = ()
-    """Other data, in files as the task reads them."""
+    """Other data, in files as the task reads them, or data sets by name."""
     split: Annotated[str, arg(metavar="SPLIT")] = "test"
     """Which part of the run's own data: test or validation."""
+    tables: bool = False
+    """Also what is right and wrong: by class, what was taken for what, the worst errors; of the run's own data a base
+    line. Large tables are in the report alone."""
 
 
 def run(arguments: list[str]) -> int:
@@ -57,6 +61,7 @@ def run(arguments: list[str]) -> int:
 
 def _predictor(arguments: list[str], path: Path, saved: "Checkpoint") -> int:
     options = parse(PredictorOptions, "eval", arguments)
+    from rekur.tasks.findings import plain
     from rekur.tasks.predictor import rebuild
     from rekur.tasks.supervised import held_out
     from rekur.train.scores import logged, loss, rest
@@ -64,14 +69,21 @@ def _predictor(arguments: list[str], path: Path, saved: "Checkpoint") -> int:
     predictor = rebuild(saved)
     problem = predictor.problem
     if options.files:
-        source, examples = ", ".join(file.name for file in options.files), problem.read(options.files)
+        data = None
+        source, examples = ", ".join(Path(name).name for name in options.files), problem.read(options.files)
     else:
-        source, examples = held_out(options.run, saved, options.split)
+        source, examples, data = held_out(options.run, saved, options.split)
+    for note in examples.notes:
+        print(printable(f"note: {note}"))
     result = predictor.score(examples)
     scores = logged(result.scores(), problem.measure)
     print(f"{printable(source)}: {result.items:,} {problem.unit}, by {path}\n{loss(scores)}")
     if "accuracy" in scores:
         print(rest(scores).strip())
+    if options.tables:
+        for table in problem.tables(examples, predictor.outputs(examples.inputs), data):
+            if len(table.columns) <= _WIDEST:
+                print(f"\n{printable(plain(table))}")
     return 0
 
 

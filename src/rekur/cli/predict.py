@@ -1,7 +1,6 @@
 """`rekur predict`: what a trained model says of sequences."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -18,9 +17,13 @@ class PredictOptions:
     run: Run
     """A run's folder, whose best checkpoint is taken, or a checkpoint."""
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: the run's own test data)")
+        tuple[str, ...],
+        Positional,
+        arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: the run's own test data)"),
     ] = ()
-    """Sequences, in files as the task reads them."""
+    """Sequences, in files as the task reads them, or data sets by name."""
+    text: Annotated[tuple[str, ...], arg(metavar="TEXT …", help_behavior_hint="")] = ()
+    """Texts by themselves, instead of files."""
     count: int = 3
     """Sequences to show, the first ones; 0: all."""
 
@@ -40,13 +43,19 @@ def run(arguments: list[str]) -> int:
     if not supervised(saved):
         raise OptionError(f"a run of task {saved.meta.get('task')!r} does not predict; rekur sample lets it write")
     predictor = rebuild(saved)
-    if options.files:
+    if options.text and options.files:
+        raise OptionError("text and files are given; give one of the two")
+    if options.text:
+        examples = predictor.problem.read_text(options.text)
+    elif options.files:
         examples = predictor.problem.read_inputs(options.files)
     else:
-        _, examples = held_out(options.run, saved, "test")
+        _, examples, _ = held_out(options.run, saved, "test")
     shown = examples.select(range(min(len(examples), options.count or len(examples))))
     outputs = predictor.outputs(shown.inputs)
-    rows = zip(shown.inputs, shown.targets, outputs, strict=True)
+    for note in examples.notes:
+        print(printable(f"note: {note}"))
+    rows = zip(shown.shown, shown.targets, outputs, strict=True)
     print("\n\n".join(printable(predictor.problem.show(given, wanted, output)) for given, wanted, output in rows))
     if len(shown) < len(examples):
         print(f"\n{len(shown)} of {len(examples):,} sequences; --count 0 shows all")

@@ -23,7 +23,7 @@ from rekur.data.labelled import Series, read_labelled, read_series
 from rekur.data.sources import Document, Skipped, Texts, read_text, stdlib, stdlib_sources
 from rekur.data.splits import SPLITS, split
 from rekur.data.stream import Chunk, ContiguousStream
-from rekur.data.tagged import Sentence, read_brown, read_conll, read_conllu
+from rekur.data.tagged import Sentence, is_conllu, read_brown, read_conll, read_conllu
 from rekur.data.unlabelled import read_texts
 from rekur.data.vectors import WordVectors, read_array, read_vectors
 from rekur.data.vocabulary import UNKNOWN, Decoder, Symbols, Unit, Unseen, Vocabulary
@@ -78,6 +78,7 @@ __all__ = [
     "dataset",
     "find",
     "get",
+    "is_conllu",
     "load_dataset",
     "load_vectors",
     "masked_loss",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,18 +20,26 @@ CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEP
 
 
 def read_conll(
-    path: Path | str, *, word: int = 0, tag: int = -1, ragged: bool = False, on_bad: OnBad = "skip"
+    path: Path | str,
+    *,
+    word: int = 0,
+    tag: int = -1,
+    ragged: bool = False,
+    untagged: bool = False,
+    on_bad: OnBad = "skip",
 ) -> Tagged:
     """Sentences in columns: a word a line, an empty line after each sentence.
 
-    Columns are parted by tabs where a line has any, else by white space. Sentences with `-DOCSTART-`, which part
-    documents, are none. A sentence is broken, and passed over whole, where a line of it lacks columns, its word or
-    its tag, or is not UTF-8.
+    Columns are parted by tabs where a line has any, else by white space. Lines with `-DOCSTART-`, which part
+    documents, are none, nor are comments: lines before a sentence that begin with `#` and a space, or with `#` and
+    have another number of columns; `notes` say how many. A sentence is broken, and passed over whole, where a line of
+    it lacks columns, its word or its tag, or is not UTF-8.
 
     Args:
         path: the file.
         word, tag: the columns, counted from 0, or from the end as -1.
         ragged: lines may have different numbers of columns. Otherwise another number than the first line's is broken.
+        untagged: words may lack their tags, which are "" then.
         on_bad: `skip` passes over broken sentences and keeps account of them in `rejected`; `stop` raises.
 
     Raises:
@@ -45,29 +54,72 @@ def read_conll(
     (('Ada', 'Lovelace', 'writes'), ('B-PER', 'I-PER', 'O'))
     """
     path = Path(path)
-    width = 0
+    width, comments = 0, list[tuple[int, str]]()
+
+    def sentences() -> Iterator[Block]:
+        nonlocal width
+        for whole in _blocks(path):
+            block = [(line, text) for line, text in whole if "-DOCSTART-" not in _columns(text)]
+            if not width:
+                width = next((len(_columns(text)) for _, text in block if not text.startswith("#")), 0)
+                if width:
+                    _check_columns(path, width, word, tag, untagged)
+            while block and _is_comment(block[0][1], 0 if ragged else width):
+                comments.append(block.pop(0))
+            yield block
 
     def pair(text: str) -> tuple[str, str]:
-        nonlocal width
-        row = text.split("\t") if "\t" in text else text.split()
-        if not width:
-            width = len(row)
-            for what, column in (("words", word), ("tags", tag)):
-                if not -width <= column < width:
-                    raise OptionError(f"{show(path)} has {width} columns; there is no column {column} for the {what}")
-            if word % width == tag % width:
-                raise OptionError(f"{show(path)} has {width} columns; words and tags are both to be in column {word}")
+        row = _columns(text)
         if len(row) != width and not ragged:
-            raise DataError(f"it has {len(row)} columns, the first line has {width}")
-        if not all(-len(row) <= column < len(row) for column in (word, tag)) or len(row) < 2:
-            raise DataError(f"it has {len(row)} columns, too few for a word and its tag")
+            raise DataError(f"it has {_columns_of(row)}, the first line has {width}")
+        if _has(row, word) and untagged and (not _has(row, tag) or tag % len(row) == word % len(row)):
+            return row[word], ""
+        if not _has(row, word) or not _has(row, tag) or len(row) < 2:
+            raise DataError(f"it has {_columns_of(row)}, too few for a word and its tag")
         return row[word], row[tag]
 
-    blocks = (block for block in _blocks(path) if not any("-DOCSTART-" in text for _, text in block))
-    return _read(path, on_bad, blocks, pair)
+    found = _read(path, on_bad, sentences(), pair, untagged)
+    if not comments:
+        return found
+    line, text = comments[0]
+    are = "1 line is" if len(comments) == 1 else f"{len(comments):,} lines are"
+    return replace(found, notes=(f"{are} taken for comments, the first is line {line}: {text[:60]}",))
 
 
-def read_conllu(path: Path | str, *, tag: str = "UPOS", on_bad: OnBad = "skip") -> Tagged:
+def _is_comment(text: str, width: int) -> bool:
+    if not text.startswith("#"):
+        return False
+    spaced = "\t" not in text and text[1:2] in ("", " ")
+    return spaced or (width > 0 and len(_columns(text)) != width)
+
+
+def _columns(text: str) -> list[str]:
+    return text.split("\t") if "\t" in text else text.split()
+
+
+def _columns_of(row: Sequence[str]) -> str:
+    return f"{len(row)} column{'s' * (len(row) != 1)}"
+
+
+def _has(row: Sequence[str], column: int) -> bool:
+    return -len(row) <= column < len(row)
+
+
+def _check_columns(path: Path, width: int, word: int, tag: int, untagged: bool) -> None:
+    """Raise OptionError where lines of so many columns have no such ones."""
+    has = f"{show(path)} has {width} columns" if width > 1 else f"{show(path)} has one column"
+    for what, column in (("words", word), *[("tags", tag)] * (not untagged)):
+        if not -width <= column < width:
+            raise OptionError(
+                f"{has}; there is no column {column} for the {what}: they are counted from 0, or from the end as -1"
+            )
+    if width == 1 and not untagged:
+        raise OptionError(f"{has}; a line takes a word and its tag, parted by a tab or by spaces")
+    if word % width == tag % width and not untagged:
+        raise OptionError(f"{has}; words and tags are both to be in column {word}")
+
+
+def read_conllu(path: Path | str, *, tag: str = "UPOS", untagged: bool = False, on_bad: OnBad = "skip") -> Tagged:
     """Sentences in CoNLL-U: ten columns parted by tabs, `#` before comments, an empty line after each sentence.
 
     The words are the syntactic ones: lines of contracted forms (`1-2`) and of words that are not there (`1.1`) are
@@ -76,6 +128,7 @@ def read_conllu(path: Path | str, *, tag: str = "UPOS", on_bad: OnBad = "skip") 
     Args:
         path: the file.
         tag: the column with the tags, as `UPOS`, `XPOS` or `DEPREL`.
+        untagged: words may lack their tags, which are "" then.
         on_bad: see `read_conll`, which raises the same.
     """
     if tag.upper() not in CONLLU:
@@ -85,13 +138,13 @@ def read_conllu(path: Path | str, *, tag: str = "UPOS", on_bad: OnBad = "skip") 
     def pair(text: str) -> tuple[str, str] | None:
         row = text.split("\t")
         if len(row) != len(CONLLU):
-            raise DataError(f"it has {len(row)} columns, CoNLL-U has {len(CONLLU)}")
+            raise DataError(f"it has {_columns_of(row)}, CoNLL-U has {len(CONLLU)}")
         if "-" in row[0] or "." in row[0]:
             return None
         return row[1], "" if row[at] == "_" else row[at]
 
     blocks = ([(n, text) for n, text in block if not text.startswith("#")] for block in _blocks(path))
-    return _read(path, on_bad, blocks, pair)
+    return _read(path, on_bad, blocks, pair, untagged)
 
 
 def read_brown(folder: Path | str, *, on_bad: OnBad = "skip") -> Tagged:
@@ -153,6 +206,7 @@ def _read(
     on_bad: OnBad,
     blocks: Iterator[Block] | Sequence[Block],
     pair: Callable[[str], tuple[str, str] | None],
+    untagged: bool,
 ) -> Tagged:
     sieve = Sieve(on_bad)
     words, tags = [], []
@@ -162,7 +216,8 @@ def _read(
             try:
                 if reason := bad_bytes(text):
                     raise DataError(reason)
-                if (found := pair(text)) and not all(part.strip(" ") for part in found):  # a wide space is a word
+                # a wide space is a word
+                if (found := pair(text)) and not all(part.strip(" ") for part in found[: 1 if untagged else 2]):
                     raise DataError(f"its {'tag' if found[0].strip(' ') else 'word'} is missing")
             except DataError as error:
                 sieve.drop(path, line, str(error))
@@ -174,3 +229,19 @@ def _read(
                 words.append(tuple(word for word, _ in sentence))
                 tags.append(tuple(tag for _, tag in sentence))
     return sieve.examples(path.name, [path], tuple(words), tuple(tags))
+
+
+def is_conllu(path: Path | str) -> bool:
+    """Whether a file is in CoNLL-U: by its name, or because its first line, but for comments, has ten columns.
+
+    DataError where it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".conllu":
+        return True
+    for block in _blocks(path):
+        for _, text in block:
+            if not text.startswith("#"):
+                row = text.split("\t")
+                return len(row) == len(CONLLU) and row[0][:1].isdecimal()
+    return False

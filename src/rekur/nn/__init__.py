@@ -10,8 +10,9 @@ from rekur.nn.plan import Plan, SequenceModel
 from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
 from rekur.nn.sampling import draw, sample
+from rekur.nn.spelling import Speller, Spelling
 
 __all__ = [
     "GRU", "LSTM", "RNN", "Binding", "GRUCell", "LSTMCell", "Layer", "Noise", "Part", "Plan", "Pooling", "RNNCell",
-    "Recurrent", "SequenceModel", "draw", "initial_weights", "pool", "sample", "torch_layer",
+    "Recurrent", "SequenceModel", "Speller", "Spelling", "draw", "initial_weights", "pool", "sample", "torch_layer",
 ]  # fmt: skip

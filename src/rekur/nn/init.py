@@ -1,12 +1,13 @@
-"""How the weights of a cell start: its graph says it, one word a weight."""
+"""How the weights of a cell start: its graph says it, one word a weight; and those of an embedding."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rekur.errors import OptionError
 from rekur.graph import Graph, Leaf
@@ -53,3 +54,11 @@ def _start(leaf: Leaf, sizes: Mapping[str, int], generator: torch.Generator | No
         return v.normal_(0.0, float(number), generator=generator)
     bound = math.sqrt(6 / sum(shape)) if how == "glorot" else float(number) if number else shape[0] ** -0.5
     return v.uniform_(-bound, bound, generator=generator)
+
+
+def embedding(symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]) -> nn.Embedding:
+    """An embedding that starts from normal numbers; `options` are dtype and device."""
+    weight = torch.empty(symbols, size, **options)
+    if weight.device.type != "meta":  # there is nothing to draw, and torch would import its compiler to do so
+        nn.init.normal_(weight, generator=generator)
+    return nn.Embedding(symbols, size, _weight=weight)

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from rekur.draw import Wiring, circuit
 from rekur.errors import CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
+from rekur.nn.init import embedding
 from rekur.nn.layer import positive
 from rekur.nn.noise import dropped
 from rekur.nn.pooling import Pooling, pool
 from rekur.nn.recurrent import Recurrent
+from rekur.nn.spelling import Speller, Spelling
 from rekur.nn.stream import Stream, open_stream, streaming
 from rekur.run import State
 from rekur.run.symbols import DTYPES
@@ -61,6 +63,8 @@ class Plan:
     """Whether what sequences start from is learnt"""
     pooling: Pooling | None = None
     """How the steps of a sequence become one vector: last, mean or max; None where every step has its output"""
+    spelling: Spelling | None = None
+    """How symbols that are words are also read by their characters; None where they are not"""
 
     def wiring(self) -> Wiring:
         """The plan as pictures read it; OptionError for a cell on a lattice, which has no such picture."""
@@ -79,6 +83,7 @@ class Plan:
             "cell": self.cell.name,
             "sizes": dict(self.sizes),
             "zoneout": dict(self.zoneout) if isinstance(self.zoneout, Mapping) else self.zoneout,
+            "spelling": None if self.spelling is None else self.spelling.to_json(),
         }
 
     @classmethod
@@ -93,7 +98,8 @@ class Plan:
                 raise CheckpointError(f"this is not a plan: its {name} is {values[name]!r}")
         if values["cell"] not in cells:
             raise CheckpointError(f"the plan's cell {values['cell']!r} is not there; there are {', '.join(cells)}")
-        return cls(**{**values, "cell": cells[values["cell"]]})
+        spelling = None if values["spelling"] is None else Spelling.from_json(values["spelling"])
+        return cls(**{**values, "cell": cells[values["cell"]], "spelling": spelling})
 
 
 _KINDS: Mapping[str, Any] = {
@@ -101,17 +107,18 @@ _KINDS: Mapping[str, Any] = {
     "dropout": int | float, "sizes": dict, "symbols": int | None, "outputs": int | None, "feedback": bool,
     "connections": str, "input_dropout": int | float, "recurrent_dropout": int | float,
     "zoneout": int | float | dict, "weight_drop": int | float, "learn_initial_state": bool, "pooling": str | None,
+    "spelling": dict | None,
 }  # fmt: skip
 """Field -> what it is in JSON"""
 _SINCE: Mapping[str, Any] = {
     "connections": "plain", "input_dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0,
-    "learn_initial_state": False, "pooling": None,
+    "learn_initial_state": False, "pooling": None, "spelling": None,
 }  # fmt: skip
 """Fields that the first checkpoints have not, and what they mean there"""
 
 
 class SequenceModel(nn.Module):
-    """The module of a `Plan`: embedding, `Recurrent`, head.
+    """The module of a `Plan`: embedding, with or without the words' spelling; `Recurrent`; head.
 
     >>> import torch
     >>> from rekur.cells import lstm
@@ -151,12 +158,24 @@ class SequenceModel(nn.Module):
                 f"pooling is one of {', '.join(get_args(Pooling))}, and not for a model with feedback, which needs "
                 f"an output at every step; got pooling={plan.pooling!r}, feedback={plan.feedback}"
             )
+        if plan.spelling is not None and (plan.symbols is None or not plan.input_size or plan.feedback):
+            raise OptionError(
+                "spelling is put beside the vectors of words: it needs symbols, and an input_size, that of their "
+                f"embedding, and no feedback; got symbols={plan.symbols}, input_size={plan.input_size}, "
+                f"feedback={plan.feedback}"
+            )
         self.plan = plan
         self._stream: Stream | None = None
         options: dict[str, Any] = {"dtype": dtype, "device": device}
         self.embedding = None
         if plan.symbols is not None and plan.input_size:
-            self.embedding = _embedding(plan.symbols, plan.input_size, generator, options)
+            self.embedding = embedding(plan.symbols, plan.input_size, generator, options)
+        self.speller = None
+        if plan.spelling is not None:
+            self.speller = Speller(
+                plan.spelling, plan.cell, sizes=plan.sizes, backend=backend, generator=generator, **options
+            )
+            read += self.speller.output_size
         self.recurrent = Recurrent(
             plan.cell, read, plan.hidden_size, plan.num_layers, bidirectional=plan.bidirectional,
             connections=plan.connections, dropout=plan.dropout, input_dropout=plan.input_dropout,
@@ -179,8 +198,11 @@ class SequenceModel(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, or pooled `(B, outputs)`, and the state."""
-        x = self._read(x)
+        """`(B, T)` symbols or `(B, T, I)` features in; `(B, T, outputs)`, or pooled `(B, outputs)`, and the state.
+
+        With spelling it is `(B, T, 1 + L)` that goes in: a word, and its characters, -1 after the last.
+        """
+        x = self.read(x)
         if x.is_floating_point():  # symbols are there or not
             x = dropped(x, self.plan.dropout, self.training)
         y, final = self.recurrent(x, state, lengths=lengths, reset=reset)
@@ -201,7 +223,7 @@ class SequenceModel(nn.Module):
         if (stream := open_stream(self)) is not None:
             read = self._look_up(x)
             return stream(read, self.recurrent.initial_state(len(read)) if state is None else state)
-        y, after = self.recurrent.step(self._read(x[:, None])[:, 0], state)
+        y, after = self.recurrent.step(self.read(x[:, None])[:, 0], state)
         return y if self.head is None else self.head(y), after
 
     @contextmanager
@@ -217,33 +239,27 @@ class SequenceModel(nn.Module):
         """What the first layer reads of one step, `(B,)` or `(B, I)`."""
         table = self.embedding
         if type(table) is not nn.Embedding or table.max_norm is not None or x.dim() != 1 or x.dtype not in DTYPES:
-            return self._read(x[:, None])[:, 0]
+            return self.read(x[:, None])[:, 0]
         try:
             return torch.embedding(table.weight, x)
         except IndexError:
-            return self._read(x[:, None])[:, 0]  # which says what is wrong
+            return self.read(x[:, None])[:, 0]  # which says what is wrong
 
-    def _read(self, x: Tensor) -> Tensor:
-        """What the first layer reads."""
+    def read(self, x: Tensor) -> Tensor:
+        """What the first layer reads of the input of `forward`, before any dropout."""
         if self.plan.symbols is None:
             return x
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype not in DTYPES:
+        spelt = self.speller is not None
+        if not isinstance(x, Tensor) or x.dim() != 2 + spelt or x.dtype not in DTYPES:
+            shape = "(B, T, 1 + L), a word and its characters," if spelt else "(B, T)"
             got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise ShapeError(f"the input must be symbols (B, T) of int64 or int32, got {got}")
+            raise ShapeError(f"the input must be symbols {shape} of int64 or int32, got {got}")
+        words = x[..., 0] if spelt else x
         if self.embedding is None:
             return x
         try:
-            out: Tensor = self.embedding(x)
+            out: Tensor = self.embedding(words)
         except IndexError:
-            symbols = f"{int(x.min())}..{int(x.max())}"
+            symbols = f"{int(words.min())}..{int(words.max())}"
             raise ShapeError(f"symbols must lie in 0..{self.plan.symbols - 1}, got {symbols}") from None
-        return out
-
-
-def _embedding(
-    symbols: int, size: int, generator: torch.Generator | None, options: Mapping[str, Any]
-) -> nn.Embedding:
-    weight = torch.empty(symbols, size, **options)
-    if weight.device.type != "meta":  # there is nothing to draw, and torch would import its compiler to do so
-        nn.init.normal_(weight, generator=generator)
-    return nn.Embedding(symbols, size, _weight=weight)
+        return out if self.speller is None else torch.cat([out, self.speller(x[..., 1:])], -1)

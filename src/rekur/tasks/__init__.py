@@ -14,6 +14,7 @@ _HOME = {  # public name -> the module that it comes from
     "MemoryConfig": "memory",
     "Predictor": "predictor",
     "Score": "text_model",
+    "TagConfig": "tag",
     "TextModel": "text_model",
     "load_model": "text_model",
     "load_predictor": "predictor",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rekur.tasks.predictor import load_predictor as load_predictor
     from rekur.tasks.start import resume as resume
     from rekur.tasks.start import train as train
+    from rekur.tasks.tag import TagConfig as TagConfig
     from rekur.tasks.text_model import Score as Score
     from rekur.tasks.text_model import TextModel as TextModel
     from rekur.tasks.text_model import load_model as load_model

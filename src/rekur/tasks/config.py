@@ -1,7 +1,7 @@
 """What to train on and what a model is made of. The fields' docstrings are the command line's help. No torch here."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -35,6 +35,11 @@ class TaskConfig:
     def _paths(self, name: str) -> None:
         given: Any = getattr(self, name)  # from Python also strings, or just one
         object.__setattr__(self, name, tuple(map(Path, [given] if isinstance(given, str | Path) else given)))
+
+    def absolute(self, names: Sequence[str | Path] | str | Path) -> tuple[str, ...]:
+        """Files by their absolute paths, for a run that goes on from another folder; other names as they are."""
+        given = [names] if isinstance(names, str | Path) else names
+        return tuple(str(Path(name).absolute()) if Path(name).exists() else str(name) for name in given)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, for a run's `config.json`; files by their absolute paths."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,21 @@ def beside(name: str, wanted: Numbers, guessed: Numbers, base: Numbers, items: s
     return Table("Beside a base line", ("", "right", "95 % interval"), rows, note)
 
 
+def parts(
+    members: Mapping[str, npt.NDArray[np.bool_]], right: Mapping[str, npt.NDArray[np.bool_]], items: str
+) -> Table:
+    """How much is right of parts of the items, by each of several methods, with the first one's interval."""
+    rows: list[tuple[str | int | float, ...]] = []
+    for name, member in members.items():
+        if count := int(member.sum()):
+            hits = [int((its & member).sum()) for its in right.values()]
+            low, high = wilson(hits[0], count)
+            shares = [f"{one / count:.2%}" for one in hits]
+            rows.append((name, shares[0], f"{low:.2%} to {high:.2%}", *shares[1:], count))
+    first, *others = right
+    return Table(f"Old {items} and new", ("", first, "95 % interval", *others, "there are"), rows)
+
+
 def confusion(labels: Sequence[str], wanted: Numbers, guessed: Numbers) -> Table:
     """How often each class was taken for each; of many classes, the most frequent ones."""
     counts = np.zeros((len(labels), len(labels)), np.int64)
@@ -81,9 +97,9 @@ def by_label(labels: Sequence[str], wanted: Numbers, guessed: Numbers) -> Table:
         hits, said, there = (int(x.sum()) for x in ((wanted == i) & (guessed == i), guessed == i, wanted == i))
         if said or there:
             scores.append(found := prf(hits, said, there))
-            rows.append((labels[i], *map(_percent, found), there))
+            rows.append((labels[i], *map(percent, found), there))
     rows.append(
-        ("mean of the classes", *(_percent(math.fsum(x) / len(scores)) for x in zip(*scores, strict=True)), "")
+        ("mean of the classes", *(percent(math.fsum(x) / len(scores)) for x in zip(*scores, strict=True)), "")
     )
     return Table("Class by class", ("", "precision", "recall", "F1", "there are"), rows)
 
@@ -119,5 +135,56 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]} …"
 
 
-def _percent(share: float) -> str:
+def plain(table: Table) -> str:
+    """A table for a terminal.
+
+    >>> print(plain(Table("Tags", ("", "right"), [("nn", "90.0%"), ("vb", 7)], "Two of them.")))
+    Tags. Two of them.
+        right
+    nn  90.0%
+    vb      7
+    """
+    rows = [table.columns, *([f"{one:,}" if isinstance(one, int) else str(one) for one in row] for row in table.rows)]
+    wide = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{table.title}. {table.note}" if table.note else table.title]
+    for row in rows:
+        cells = [f"{row[0]}{' ' * (wide[0] - _width(row[0]))}"]
+        cells += [f"{' ' * (to - _width(one))}{one}" for one, to in zip(row[1:], wide[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def aligned(rows: Mapping[str, Sequence[str]], width: int = 100) -> str:
+    """Rows of words, one under the other in columns, each with its name; long ones are broken at `width`.
+
+    >>> print(aligned({"": ["The", "cat"], "tagged": ["at", "nn"]}))
+            The  cat
+    tagged  at   nn
+    """
+    columns = list(zip(*rows.values(), strict=True))
+    wide = [max(map(_width, column)) for column in columns]
+    left = max(map(_width, rows))
+    lines, at = list[str](), 0
+    while at < len(columns):
+        end, room = at + 1, width - left - 2 - wide[at]
+        while end < len(columns) and (room := room - 2 - wide[end]) >= 0:
+            end += 1
+        for name, row in rows.items():
+            cells = [f"{row[i]}{' ' * (wide[i] - _width(row[i]))}" for i in range(at, end)]
+            if "".join(cells).strip():
+                lines.append("  ".join([f"{name}{' ' * (left - _width(name))}", *cells]).rstrip())
+        at = end
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = (unicodedata.east_asian_width(c) in "WF" for c in text if not unicodedata.combining(c))
+    return sum(1 + one for one in wide)
+
+
+def percent(share: float) -> str:
+    """A share for a table."""
     return f"{share:.1%}"

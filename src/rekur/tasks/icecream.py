@@ -20,6 +20,7 @@ from tyro.conf import Positional, arg
 from rekur.data import split
 from rekur.errors import DataError
 from rekur.tasks.problem import Array, Data, Problem, Sequences, SupervisedConfig
+from rekur.tasks.sources import place
 from rekur.train.task import Track
 
 SUNNY, ORDER, OTHER = range(3)
@@ -105,9 +106,10 @@ class IceCream(Problem):
         """What may be true of a day."""
         return ("none left", "some left")
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         """Each place of weather files as one sequence."""
-        return sequences(days for path in files for days in read_weather(path).values())
+        paths = [place(name, "icecream") for name in files]
+        return sequences(days for path in paths for days in read_weather(path).values())
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:
         """Weather (s sunny, o an order day, . other), stock, what is asked for, and the prediction."""
@@ -149,9 +151,9 @@ class WeatherConfig:
     group: ClassVar[str] = "weather"
 
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: drawn)")
+        tuple[str, ...], Positional, arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: drawn)")
     ] = ()
-    """Real weather: CSV with a column `weather` (sun; rain, drizzle, snow; fog)."""
+    """Real weather: CSV with a column `weather` (sun; rain, drizzle, snow; fog), or weather, the data set."""
     days: int = 50
     """T: days of a sequence, at the beginning of which the store is full."""
     sequences: int = 1000
@@ -175,12 +177,13 @@ class IceCreamConfig(WeatherConfig, SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._paths("files")
+        object.__setattr__(self, "files", self.absolute(self.files))
         self._at_least_one("days", "sequences", "held_out")
 
     def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:
-        """Drawn weather, or that of the files."""
-        return IceCream(), self._real(seed) if self.files else self._drawn(seed)
+        """Drawn weather, or that of files or of a data set."""
+        paths = [place(name, self.task, cache) for name in self.files]
+        return IceCream(), self._real(paths, seed) if paths else self._drawn(seed)
 
     def _drawn(self, seed: int) -> Data:
         def drawn(split: str, count: int) -> Sequences:
@@ -196,8 +199,8 @@ class IceCreamConfig(WeatherConfig, SupervisedConfig):
         }
         return Data(lambda epoch: drawn(f"train {epoch}", self.sequences), validation, test, about | _base_line(test))
 
-    def _real(self, seed: int) -> Data:
-        places = {f"{path.name} {place}": days for path in self.files for place, days in read_weather(path).items()}
+    def _real(self, paths: Sequence[Path], seed: int) -> Data:
+        places = {f"{path.name} {at}": days for path in paths for at, days in read_weather(path).items()}
         cut = [days[at : at + self.days] for days in places.values() for at in range(0, len(days), self.days)]
         whole = sequences(days for days in cut if len(days) == self.days)
         parts = [whole.select(at) for at in split([0] * len(whole), (0.7, 0.15, 0.15), seed=seed)]
@@ -208,13 +211,13 @@ class IceCreamConfig(WeatherConfig, SupervisedConfig):
         train, validation, test = parts
         counts = np.bincount(np.concatenate(list(whole.inputs)), minlength=3)
         about = {
-            "source": ", ".join(path.name for path in self.files),
-            "places": [place.strip() for place in places],
+            "source": ", ".join(path.name for path in paths),
+            "places": [name.strip() for name in places],
             "days": {"sunny": int(counts[0]), "order": int(counts[1]), "other": int(counts[2])},
             "days of a sequence": self.days,
             "sequences": [len(part) for part in parts],
         }
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in self.files)).hexdigest()
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
         return Data(lambda epoch: train, validation, test, about | _base_line(test), digest)
 
 

@@ -15,7 +15,9 @@ from tyro.conf import Positional, arg
 
 from rekur.data import read_idx, split
 from rekur.errors import DataError, OptionError
-from rekur.tasks.problem import NOT_ASKED, Array, Data, Problem, Sequences, SupervisedConfig, no_files
+from rekur.tasks.config import CACHE
+from rekur.tasks.problem import NOT_ASKED, Array, Data, Problem, Sequences, SupervisedConfig, joined, no_files
+from rekur.tasks.sources import place
 from rekur.train.task import Track
 
 if TYPE_CHECKING:
@@ -67,16 +69,14 @@ def copying(count: int, time: int, generator: np.random.Generator) -> Sequences:
 def read_digits(files: Sequence[Path]) -> Sequences:
     """Pictures of digits as series of pixels from 0 to 1, and which digits they are.
 
-    Two files are the images and the labels of MNIST, in its own format. One is CSV, plain or compressed: a row has
-    the pixels, from 0 to 16 or from 0 to 255, and then the digit. None is the set that comes with scikit-learn:
-    1,797 pictures of 8 × 8. DataError where they cannot be read so.
+    Two files are images and their labels in the format of MNIST, as are the next two, and so on. One is CSV, plain or
+    compressed: a row has the pixels, from 0 to 16 or from 0 to 255, and then the digit. None is the set that comes
+    with scikit-learn: 1,797 pictures of 8 × 8. DataError where they cannot be read so.
     """
-    if len(files) == 2:
-        found = read_idx(*files)
-        pictures = [np.ascontiguousarray(one, np.float32).reshape(-1, 1) for one in found.inputs]
-        return _checked(files[0], pictures, np.array([int(label) for label in found.labels], np.int64))
-    if len(files) > 2:
+    if len(files) > 1 and len(files) % 2:
         raise DataError(f"{len(files)} files of digits: give one of CSV, or the images and the labels of MNIST")
+    if len(files) > 1:
+        return joined(_idx(*files[i : i + 2]) for i in range(0, len(files), 2))
     path = files[0] if files else _shipped()
     try:
         raw = path.read_bytes()
@@ -88,6 +88,23 @@ def read_digits(files: Sequence[Path]) -> Sequences:
         raise DataError(f"{str(path)!r} has no rows of pixels and a digit")
     pixels = rows[:, :-1] / (16 if rows[:, :-1].max() <= 16 else 255)
     return _checked(path, list(pixels[..., None].astype(np.float32)), rows[:, -1].astype(np.int64))
+
+
+def _idx(images: Path, labels: Path) -> Sequences:
+    found = read_idx(images, labels)
+    pictures = [np.ascontiguousarray(one, np.float32).reshape(-1, 1) for one in found.inputs]
+    return _checked(images, pictures, np.array([int(label) for label in found.labels], np.int64))
+
+
+def _places(names: Sequence[Path | str], cache: Path = CACHE) -> list[Path]:
+    """Where files of digits lie, the user's or those of data sets; of a folder all in the format of MNIST."""
+    found = []
+    for path in (place(name, "memory", cache) for name in names):
+        inside = sorted(path.glob("*-ubyte")) if path.is_dir() else [path]  # t10k-images t10k-labels train-images …
+        if not inside:
+            raise DataError(f"{str(path)!r} is a folder without files as MNIST has them, …-ubyte")
+        found += inside
+    return found
 
 
 def _checked(path: Path, pictures: list[Array], digits: Array) -> Sequences:
@@ -147,14 +164,14 @@ class Memory(Problem):
         """All but the copy task ask for one thing, at the end."""
         return None if self.kind == "copy" else "last"
 
-    def read(self, files: Sequence[Path]) -> Sequences:
+    def read(self, files: Sequence[Path | str]) -> Sequences:
         """Digits from files; the other problems are only generated."""
         if self.kind in TIMES:
             no_files(files, f"the {self.kind} problem is generated")
-        found = read_digits(files)
+        found = read_digits(_places(files))
         if self.kind == "permuted-digits":
-            order = shuffled_places(len(found.inputs[0]))
-            found = Sequences([one[order] for one in found.inputs], found.targets)
+            orders = {size: shuffled_places(size) for size in {*map(len, found.inputs)}}
+            found = Sequences([one[orders[len(one)]] for one in found.inputs], found.targets)
         return found
 
     def show(self, given: Array, wanted: Any, output: Array) -> str:
@@ -196,9 +213,11 @@ class ProblemConfig:
     group: ClassVar[str] = "problem"
 
     files: Annotated[
-        tuple[Path, ...], Positional, arg(metavar="[FILE …]", help_behavior_hint="(default: scikit-learn's digits)")
+        tuple[str, ...],
+        Positional,
+        arg(metavar="[FILE|NAME …]", help_behavior_hint="(default: scikit-learn's digits)"),
     ] = ()
-    """For digits: CSV of pixels and the digit, or the images and the labels of MNIST."""
+    """For digits: CSV of pixels and the digit, images and labels as MNIST has them, or a data set: digits, mnist."""
     problem: Kind = "adding"
     """adding: the sum of two marked values; copy: ten symbols; digits: which, read pixel by pixel."""
     time: int = 0
@@ -224,7 +243,7 @@ class MemoryConfig(ProblemConfig, SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._paths("files")
+        object.__setattr__(self, "files", self.absolute(self.files))
         self._at_least_one("sequences", "held_out")
         Memory(self.problem)
         if self.problem in TIMES:
@@ -241,7 +260,7 @@ class MemoryConfig(ProblemConfig, SupervisedConfig):
     def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:
         """Generated sequences, or digits."""
         problem = Memory(self.problem)
-        return problem, self._drawn(seed) if self.problem in TIMES else self._digits(problem, seed)
+        return problem, self._drawn(seed) if self.problem in TIMES else self._digits(problem, cache, seed)
 
     def _drawn(self, seed: int) -> Data:
         make = {"adding": adding, "copy": copying}[self.problem]
@@ -260,17 +279,17 @@ class MemoryConfig(ProblemConfig, SupervisedConfig):
         }
         return Data(lambda epoch: drawn(self.sequences, 3, epoch), validation, test, about)
 
-    def _digits(self, problem: Memory, seed: int) -> Data:
-        whole = problem.read(self.files)
+    def _digits(self, problem: Memory, cache: Path, seed: int) -> Data:
+        files = _places(self.files, cache)
+        whole = problem.read(files)
         train, validation, test = (
             whole.select(at) for at in split([int(digit) for digit in whole.targets], (0.8, 0.1, 0.1), seed=seed)
         )
         about = {
-            "source": ", ".join(path.name for path in self.files) or "the digits of scikit-learn",
+            "source": ", ".join(path.name for path in files) or "the digits of scikit-learn",
             "pixels of a picture": len(whole.inputs[0]),
             "pictures": [len(train), len(validation), len(test)],
             "base line": f"{np.bincount(test.targets).max() / len(test):.1%} right by always the same digit",
         }
-        files = self.files or (_shipped(),)
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files or [_shipped()])).hexdigest()
         return Data(lambda epoch: train, validation, test, about, digest)

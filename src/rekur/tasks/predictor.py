@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ class Result:
     loss: float
     items: int
     right: int | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
+    """The problem's own scores"""
 
     @property
     def accuracy(self) -> float | None:
@@ -41,10 +43,10 @@ class Result:
     def scores(self) -> dict[str, float]:
         """As events have them: the loss, and the accuracy with its 95 % interval."""
         if self.right is None:
-            return {"loss": self.loss}
+            return {"loss": self.loss, **self.more}
         low, high = wilson(self.right, self.items)
         share = self.right / self.items
-        return {"loss": self.loss, "accuracy": share, "accuracy_low": low, "accuracy_high": high}
+        return {"loss": self.loss, "accuracy": share, "accuracy_low": low, "accuracy_high": high, **self.more}
 
 
 class Predictor(NamedTuple):
@@ -66,13 +68,17 @@ class Predictor(NamedTuple):
         return found
 
     def score(self, examples: Sequences) -> Result:
-        """The loss on examples and, of classes, how many are right."""
+        """The loss on examples and, of classes, how many are right; and the problem's own scores."""
         parts = []
+        guessed: list[Array] = [np.empty(0)] * len(examples)
         with self._looking():
             for at in by_length([len(one) for one in examples.inputs], _AT_ONCE):
-                loss, items, right = step_loss(self.model, self.problem, examples.select(at))
-                parts.append(Result(loss.item(), items, right))
-        return total(parts)
+                one = step_loss(self.model, self.problem, examples.select(at))
+                parts.append(Result(one.loss.item(), one.items, one.right))
+                if one.guessed is not None:
+                    for row, i in enumerate(at):
+                        guessed[i] = one.guessed[row, : len(examples.inputs[i])].cpu().numpy()
+        return replace(total(parts), more=self.problem.scores(examples, guessed) if self.problem.labels else {})
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -101,8 +107,19 @@ def run(model: SequenceModel, inputs: Sequence[Array]) -> tuple[Tensor, Tensor]:
     return model(x, lengths=None if whole else lengths)[0], lengths
 
 
-def step_loss(model: SequenceModel, problem: Problem, batch: Sequences) -> tuple[Tensor, int, int | None]:
-    """The mean loss over the items of a batch, how many they are and, of classes, how many of them are right."""
+class Judged(NamedTuple):
+    """The mean loss over the items of a batch and how many they are; of classes, how many are right, and which were
+    guessed, `(B, T)` or pooled `(B, 1)`.
+    """
+
+    loss: Tensor
+    items: int
+    right: int | None = None
+    guessed: Tensor | None = None
+
+
+def step_loss(model: SequenceModel, problem: Problem, batch: Sequences) -> Judged:
+    """What a model makes of a batch."""
     y, lengths = run(model, batch.inputs)
     if problem.pooling is None:
         wanted = collate(batch.targets, padding=NOT_ASKED).values.to(y.device)
@@ -111,10 +128,10 @@ def step_loss(model: SequenceModel, problem: Problem, batch: Sequences) -> tuple
         lengths = torch.ones(len(y), dtype=torch.int64)
     if not problem.labels:
         loss = masked_loss(nn.functional.mse_loss, y[..., 0], wanted.to(y.dtype), lengths)
-        return loss, int(lengths.sum()), None
-    asked = wanted != NOT_ASKED
-    right = ((y.argmax(-1) == wanted) & asked).sum()
-    return masked_loss(_cross_entropy, y, wanted, lengths), int(asked.sum()), int(right)
+        return Judged(loss, int(lengths.sum()))
+    asked, guessed = wanted != NOT_ASKED, y.argmax(-1)
+    right = ((guessed == wanted) & asked).sum()
+    return Judged(masked_loss(_cross_entropy, y, wanted, lengths), int(asked.sum()), int(right), guessed)
 
 
 def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -146,6 +163,8 @@ def rebuild(saved: Checkpoint) -> Predictor:
         plan = model.plan
         if (plan.symbols, plan.outputs, plan.pooling) != (problem.symbols, problem.outputs, problem.pooling):
             raise CheckpointError("its plan is not that of a model of its problem")
+        if (None if plan.spelling is None else plan.spelling.symbols) != problem.characters:
+            raise CheckpointError("its plan and its problem are of other characters")
         if plan.symbols is None and plan.input_size != problem.features:
             raise CheckpointError(f"its plan reads {plan.input_size} features, its problem has {problem.features}")
     except (RekurError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:

@@ -7,7 +7,7 @@ of `rekur.tasks.table`. `Supervised` does the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,7 +30,7 @@ NOT_ASKED = -1
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """N inputs, symbols `(T,)` or features `(T, I)`, and what is wanted of each.
+    """N inputs, symbols `(T,)`, words with their characters `(T, 1 + L)`, or features `(T, I)`, and what is wanted.
 
     A target is the number of a class or, where a number is asked for, that number: one a step `(T,)`, or one a
     sequence.
@@ -38,13 +38,32 @@ class Sequences:
 
     inputs: Sequence[Array]
     targets: Sequence[Any]
+    sources: Sequence[Any] = ()
+    """What the inputs were made of, where they do not say all of it"""
+    notes: tuple[str, ...] = ()
+    """What was passed over on the way"""
+
+    @property
+    def shown(self) -> Sequence[Any]:
+        """What people are shown of the inputs."""
+        return self.sources or self.inputs
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def select(self, at: Sequence[int] | npt.NDArray[np.int64]) -> Sequences:
         """Those at the given positions."""
-        return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at])
+        sources = [self.sources[i] for i in at] if self.sources else ()
+        return Sequences([self.inputs[i] for i in at], [self.targets[i] for i in at], sources, self.notes)
+
+
+def joined(some: Iterable[Sequences]) -> Sequences:
+    """All of several, one after the other."""
+    parts = list(some)
+    inputs, targets, sources, notes = (
+        [x for part in parts for x in getattr(part, name)] for name in ("inputs", "targets", "sources", "notes")
+    )
+    return Sequences(inputs, targets, sources, tuple(notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +102,11 @@ class Problem(ABC):
         return None
 
     @property
+    def characters(self) -> int | None:
+        """How many there are, where symbols are words and the network reads their characters too."""
+        return None
+
+    @property
     def features(self) -> int:
         """I, where the inputs are features."""
         return 0
@@ -96,6 +120,11 @@ class Problem(ABC):
     def pooling(self) -> Pooling | None:
         """How a sequence becomes one vector; None where something is asked at every step."""
         return None
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation from which vectors of symbols are learnt, where they have an embedding."""
+        return 1.0
 
     @property
     def outputs(self) -> int:
@@ -112,25 +141,34 @@ class Problem(ABC):
         return asdict(self)
 
     @abstractmethod
-    def read(self, files: Sequence[Path]) -> Sequences:
-        """Sequences from files of a user's, for `rekur eval` and `rekur predict`."""
+    def read(self, files: Sequence[Path | str]) -> Sequences:
+        """Sequences from files of a user's, or from data sets by name, for `rekur eval` and `rekur predict`."""
 
-    def read_inputs(self, files: Sequence[Path]) -> Sequences:
+    def read_inputs(self, files: Sequence[Path | str]) -> Sequences:
         """Sequences to predict of; where nothing is known of one, its target is None."""
         return self.read(files)
 
-    @abstractmethod
-    def show(self, given: Array, wanted: Any, output: Array) -> str:
-        """A sequence, what is wanted, and what a model makes of it, as lines of text.
+    def read_text(self, texts: Sequence[str]) -> Sequences:
+        """Sequences to predict of, from texts that a user gives by themselves."""
+        raise OptionError("text is given to a model that reads no text; give it files")
 
-        `output` has the probabilities of the classes, `(T, C)` or `(C,)`, or a number `(1,)`.
+    @abstractmethod
+    def show(self, given: Any, wanted: Any, output: Array) -> str:
+        """A sequence, what is wanted if it is known, and what a model makes of it, as lines of text.
+
+        `given` is the input, or what it was made of (`Sequences.shown`). `output` has the probabilities of the
+        classes, `(T, C)` or `(C,)`, or a number `(1,)`.
         """
 
-    def tracks(self, given: Array, wanted: Any, output: Array) -> list[Track]:
+    def tracks(self, given: Any, wanted: Any, output: Array) -> list[Track]:
         """The same by step, for a drawing."""
         return []
 
-    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data) -> list[Table]:
+    def scores(self, examples: Sequences, guessed: Sequence[Array]) -> dict[str, float]:
+        """Scores besides loss and accuracy, of the classes that were guessed."""
+        return {}
+
+    def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """What a model gets right and wrong of examples, beside a base line that learns from `data`."""
         return []
 
@@ -175,12 +213,17 @@ class SupervisedConfig(ExamplesConfig, LayersConfig, TaskConfig, ABC):
         self._check("sizes", all(size >= 1 for size in self.sizes.values()), "1 or more each")
         self._check("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
 
+    @property
+    def character_units(self) -> int:
+        """H of a network that reads the characters of words, where the problem has them."""
+        return 0
+
     @abstractmethod
     def prepare(self, cache: Path, seed: int) -> tuple[Problem, Data]:
         """The problem and its data."""
 
 
-def no_files(files: Sequence[Path], why: str) -> None:
+def no_files(files: Sequence[Path | str], why: str) -> None:
     """Raise OptionError where there are files and nothing reads them."""
     if files:
         raise OptionError(f"{str(files[0])!r} would not be read: {why}; leave it out")

@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 from tyro.conf import Positional, arg
 
-from rekur.data import DATASETS, Examples, OnBad, load_dataset, split
+from rekur.data import DATASETS, DataSet, Examples, OnBad, find, load_dataset, split
 from rekur.errors import DataError, OptionError, suggest
+from rekur.tasks.config import CACHE
 
 Reader = Callable[[Path], Examples[Any, Any]]
 _LISTED = 5  # broken rows that are shown before training
@@ -32,11 +33,6 @@ class SourcesConfig:
     """Shares for training, validation and test, drawn by the seed; without the last where there is a test set."""
     on_bad: OnBad = "skip"
     """Broken rows: skip passes over them and says how many and why, stop ends with an error at the first."""
-
-    def absolute(self, names: Sequence[str | Path] | str | Path) -> tuple[str, ...]:
-        """Files by their absolute paths, for a run that goes on from another folder; other names as they are."""
-        given = [names] if isinstance(names, str | Path) else names
-        return tuple(str(Path(name).absolute()) if Path(name).exists() else str(name) for name in given)
 
     def parts(self, use: str, read: Reader, cache: Path, seed: int) -> Parts:
         """All that there is, parted. `use` is the task, for data sets that are of another one.
@@ -107,23 +103,49 @@ class Parts:
     def notes(self) -> tuple[str, ...]:
         """What to say before training: what was guessed, and what was passed over."""
         lines = list(dict.fromkeys((*self.train.notes, *self.test.notes)))
-        if broken := self.rejected:
-            lines.append(f"passed over {len(broken):,} that are broken (--on-bad stop ends at the first):")
-            lines += [f"  {one}" for one in broken[:_LISTED]]
-            if len(broken) > _LISTED:
-                lines.append(f"  and {len(broken) - _LISTED:,} more")
-        return tuple(lines)
+        return (*lines, *passed_over(self.rejected, " (--on-bad stop ends at the first)"))
 
 
-def _read(name: str, use: str, read: Reader, cache: Path, on_bad: OnBad) -> dict[str, Examples[Any, Any]]:
-    if Path(name).exists():
-        return {"train": read(Path(name))}
+def passed_over(broken: Sequence[object], hint: str = "") -> list[str]:
+    """Lines that say how many broken ones there are, and list the first; none where there are none.
+
+    >>> passed_over(["a.csv:3: the text is empty"])
+    ['passed over 1 that is broken:', '  a.csv:3: the text is empty']
+    """
+    if not broken:
+        return []
+    lines = [f"passed over {len(broken):,} that {'is' if len(broken) == 1 else 'are'} broken{hint}:"]
+    lines += [f"  {one}" for one in broken[:_LISTED]]
+    return [*lines, f"  and {len(broken) - _LISTED:,} more"] if len(broken) > _LISTED else lines
+
+
+def named(name: str, use: str) -> DataSet:
+    """The data set that is meant where there is no such file; DataError where there is none, or for another task."""
     if name not in DATASETS:
         hint = suggest(name, DATASETS)
         raise DataError(f"there is no file {name!r}, and no data set of that name{hint}; rekur data list has them")
     if (of := DATASETS[name].use) != use:
         raise DataError(f"the data set {name!r} is for {of}, not for {use}")
-    return load_dataset(name, cache, on_bad=on_bad)
+    return DATASETS[name]
+
+
+def place(name: Path | str, use: str, cache: Path = CACHE) -> Path:
+    """Where a file lies, the user's or a data set's that was fetched into the cache.
+
+    Raises DataError where there is no such file, and no such data set for the task `use`, or it was not fetched.
+    """
+    return Path(name) if Path(name).exists() else find(named(str(name), use), cache)
+
+
+def whole(name: Path | str, use: str, read: Reader) -> Examples[Any, Any]:
+    """All examples of a file, or of a data set that was fetched into the cache; see `place`."""
+    return _joined([*_read(str(name), use, read, CACHE, "skip").values()])
+
+
+def _read(name: str, use: str, read: Reader, cache: Path, on_bad: OnBad) -> dict[str, Examples[Any, Any]]:
+    if Path(name).exists():
+        return {"train": read(Path(name))}
+    return load_dataset(named(name, use).name, cache, on_bad=on_bad)
 
 
 def _joined(some: Sequence[Examples[Any, Any]]) -> Examples[Any, Any]:

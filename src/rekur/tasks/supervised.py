@@ -14,11 +14,11 @@ from rekur.cells import load as load_cell
 from rekur.data import Buckets, WordVectors
 from rekur.errors import BackendError, CheckpointError, OptionError, ShapeError
 from rekur.graph import Cell
-from rekur.nn import Plan, SequenceModel
+from rekur.nn import Plan, SequenceModel, Spelling
 from rekur.tasks.base import DIGEST, ConfiguredTask
 from rekur.tasks.config import CACHE, from_json
 from rekur.tasks.predictor import Predictor, Result, step_loss
-from rekur.tasks.problem import Sequences, SupervisedConfig
+from rekur.tasks.problem import Data, Sequences, SupervisedConfig
 from rekur.tasks.table import find
 from rekur.train import Checkpoint, FitConfig, RunFolder, Sample, StepLoss, Table, Track, Tracks
 
@@ -28,8 +28,9 @@ _SHOWN = 3  # examples of the validation data that are shown as it learns
 class Supervised(ConfiguredTask):
     """A problem, its data and a network.
 
-    The network is (symbols, with an embedding or without, or features) → `Recurrent` → pooling, where one answer a
-    sequence is wanted → a linear head. Batches have sequences of similar length, in another order each epoch.
+    The network is (symbols, with an embedding or without; words with their spelling; or features) → `Recurrent` →
+    pooling, where one answer a sequence is wanted → a linear head. Batches have sequences of similar length, in
+    another order each epoch.
 
     Args:
         config: what to learn and what to make; its `prepare` gives the problem and the data.
@@ -53,16 +54,17 @@ class Supervised(ConfiguredTask):
         self.problem, self.data = problem, data = config.prepare(cache, seed)
         self.unit, self.measure = problem.unit, problem.measure
         self.source, self.digest = str(data.about["source"]), data.digest
+        spelling = None if problem.characters is None else Spelling(problem.characters, config.character_units)
         embedding = config.embedding if data.vectors is None else data.vectors.values.shape[1]
         self.plan = Plan(
             cell, problem.features if problem.symbols is None else embedding, config.hidden, config.layers,
             bidirectional=config.bidirectional, dropout=config.dropout, sizes=config.sizes,
-            symbols=problem.symbols, outputs=problem.outputs, pooling=problem.pooling,
+            symbols=problem.symbols, outputs=problem.outputs, pooling=problem.pooling, spelling=spelling,
         )  # fmt: skip
         generator = torch.Generator().manual_seed(seed)
         self.model = SequenceModel(self.plan, backend=config.backend, generator=generator)
-        if data.vectors is not None:
-            _start(self.model, data.vectors)
+        if self.model.embedding is not None:
+            _start(self.model.embedding.weight, problem.spread, data.vectors)
         self.predictor = Predictor(self.model, problem)
         self.epoch, self.examples = 0, data.train(0)
         self.buckets = Buckets(_lengths(self.examples), config.batch, seed=seed)
@@ -98,8 +100,8 @@ class Supervised(ConfiguredTask):
     def loss(self, index: int, carry: Mapping[str, Tensor] | None) -> StepLoss:
         """The loss of a batch of sequences; nothing is carried."""
         batch = self.examples.select(self.buckets.batch(index, epoch=self.epoch))
-        loss, items, _ = step_loss(self.model, self.problem, batch)
-        return StepLoss(loss, items)
+        judged = step_loss(self.model, self.problem, batch)
+        return StepLoss(judged.loss, judged.items)
 
     def score(self, split: str) -> Result | None:
         """What the model makes of "validation" or "test"; None where there is no such data."""
@@ -115,7 +117,7 @@ class Supervised(ConfiguredTask):
         """The first sequences of the validation data with what the model makes of them."""
         some = self.data.validation.select(range(min(_SHOWN, len(self.data.validation))))
         outputs = self.predictor.outputs(some.inputs)
-        shown = zip(some.inputs, some.targets, outputs, strict=True)
+        shown = zip(some.shown, some.targets, outputs, strict=True)
         return [
             Sample(f"held-out sequence {number}", self.problem.show(given, wanted, output))
             for number, (given, wanted, output) in enumerate(shown, 1)
@@ -129,7 +131,7 @@ class Supervised(ConfiguredTask):
         return [
             Tracks(
                 self.problem.caption,
-                [*self.problem.tracks(given, wanted, output), *self._states(given)],
+                [*self.problem.tracks(examples.shown[0], wanted, output), *self._states(given)],
             )
         ]
 
@@ -139,9 +141,7 @@ class Supervised(ConfiguredTask):
         return self.problem.tables(examples, self.predictor.outputs(examples.inputs), self.data)
 
     def _states(self, given: np.ndarray[Any, Any]) -> list[Track]:
-        x = torch.as_tensor(given)[None]
-        if self.model.embedding is not None:
-            x = self.model.embedding(x)
+        x = self.model.read(torch.as_tensor(given)[None])
         top = self.plan.num_layers - 1
         names = [state.name for state in self.plan.cell.graph.of("state") if len(state.axes) == 1]
         record = self.model.recurrent.scan(x, record=[f"{top}.{name}" for name in names]).record
@@ -153,21 +153,25 @@ class Supervised(ConfiguredTask):
         return found
 
 
-def _start(model: SequenceModel, vectors: WordVectors) -> None:
-    """Give words their vectors; those of words that have none are drawn, as long as the others."""
-    assert model.embedding is not None
-    values, found = torch.from_numpy(vectors.values), torch.from_numpy(vectors.found)
+def _start(drawn: Tensor, spread: float, vectors: WordVectors | None) -> None:
+    """Let an embedding that was drawn from normal numbers start with this deviation, or from vectors that are given;
+    words that have none then are as long as the others.
+    """
     with torch.no_grad():
-        drawn = model.embedding.weight * values[found].std()
-        model.embedding.weight.copy_(torch.where(found[:, None], values, drawn))
+        if vectors is None:
+            drawn *= spread
+        else:
+            values, found = torch.from_numpy(vectors.values), torch.from_numpy(vectors.found)
+            drawn.copy_(torch.where(found[:, None], values, drawn * values[found].std()))
 
 
 def _lengths(examples: Sequences) -> list[int]:
     return [len(one) for one in examples.inputs]
 
 
-def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences]:
-    """A run's own data that it was not trained on, "validation" or "test": what it is called, and the sequences.
+def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences, Data]:
+    """A run's own data that it was not trained on, "validation" or "test": what it is called, the sequences,
+    and all of the data.
 
     OptionError for another part, or where there is no such data; CheckpointError where there is only a checkpoint,
     which does not say what the data was.
@@ -184,4 +188,4 @@ def held_out(run: Path, saved: Checkpoint, part: str) -> tuple[str, Sequences]:
     _, data = config.prepare(CACHE, training.seed)
     if not len(examples := data.test if part == "test" else data.validation):
         raise OptionError(f"the run has no {part} data")
-    return f"{part}, {data.about['source']}", examples
+    return f"{part}, {data.about['source']}", examples, data

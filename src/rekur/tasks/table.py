@@ -64,6 +64,10 @@ TASKS = {
         "a classifier of texts or of series of numbers, from tables with labels",
         "classify:ClassifyConfig", **_SUPERVISED, training=FitConfig(epochs=8, patience=2),
     ),
+    "tag": Row(
+        "a tagger: for each word of a sentence its part of speech, or whether it is in a name",
+        "tag:TagConfig", **_SUPERVISED, training=FitConfig(epochs=3, patience=2),
+    ),
     "memory": Row(
         "a network to remember: the adding problem, the copy task, or digits read pixel by pixel",
         "memory:MemoryConfig", **_SUPERVISED,

@@ -160,14 +160,15 @@ class _Run:
         out.loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if not math.isfinite(norm.item()):
-            raise self._diverged(f"the gradient's norm became {norm.item()} (learning rate {lr:.3g})")
-        if self.config.clip:
+        length = norm.item()
+        if not math.isfinite(length):
+            raise self._diverged(f"the gradient's norm became {length} (learning rate {lr:.3g})")
+        if 0 < self.config.clip < length:  # else torch would multiply all of it by 1
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.clip, norm)
         self.optimizer.step()
 
         self.carry = None if out.carry is None else {key: value.detach() for key, value in out.carry.items()}
-        now.grad_norm = norm.item()
+        now.grad_norm = length
         now.record(loss, out.items, time.perf_counter() - started)
         self.display.step(now.step, loss)
         if now.step % LOG_EVERY == 0 or now.step == self.total:
