@@ -136,7 +136,7 @@ def report(folder: RunFolder) -> Page:
 
 def rows(page: Page) -> list[list[str]]:
     """The table of samples, cell by cell."""
-    table = re.search(r'<table class="samples">.*?</table>', page.html, re.DOTALL)
+    table = re.search(r'<table class="samples[^"]*">.*?</table>', page.html, re.DOTALL)
     assert table
     tree = ElementTree.fromstring(table[0].replace("<col>", ""))
     return [["\n".join(cell.itertext()) for cell in row] for row in tree.iter("tr")]

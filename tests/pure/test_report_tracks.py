@@ -1,6 +1,7 @@
 """What the report says of tasks that are right or wrong, or off by a number, and its drawing of a sequence."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from rekur.report.tracks import tracks
@@ -115,7 +116,26 @@ def test_a_drawing_keeps_to_its_width():
         assert max(x + w for x, _, w, *_ in found) <= width
         assert len(found) > 60
     words = {"title": "t", "tracks": [{"name": "word", "values": ["a"] * 300}]}
-    assert [svg.count("<title>") for svg in drawn(words)] == [64, 18]
+    assert [svg.count("<title>") for svg in drawn(words)] == [3 * 64, 3 * 18]  # three lines of them
+
+
+def test_words_have_room_or_are_cut():
+    names = ["NOUN", "investimentos", "ADP", "."]
+    shown = {"title": "t", "tracks": [{"name": "tag", "values": names}]}
+    wide = drawn(shown)[0]
+    at = [float(x) for x in re.findall(r'<g><title>.*?</title><text x="(.*?)"', wide)]
+    assert all(b - a >= 7 * len("investimentos") for a, b in pairwise(at))
+    assert all(f">{name}</text>" in wide for name in names)
+    shown["tracks"][0]["values"] = ["W" * 30, "w" * 30]
+    cut = re.findall(r"</title><text .*?>(\w+)</text>", drawn(shown)[0])
+    assert cut == ["W" * 9, "w" * 13]
+
+
+def test_many_units_share_the_height():
+    shown = {"title": "t", "tracks": [{"name": "state", "values": [[0.5] * 66]}]}
+    found = boxes(drawn(shown)[0])
+    assert len(found) == 66
+    assert found[-1][1] - found[0][1] == 65 * 4
 
 
 def test_what_is_no_track_is_not_drawn():

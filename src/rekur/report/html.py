@@ -159,11 +159,13 @@ def _samples(history: History) -> str:
         )
         rows.append(f'<tr><th scope="row">{_occasion(history, step)}</th>{places}</tr>')
     head = "".join(f'<th scope="col">{escaped(title)}</th>' for title in titles)
+    # predictions are lines that stand one under the other, and must not be broken
+    kind = "samples aligned" if "samples" in history.start else "samples"
     note = f"{len(steps)} of {len(samples)} times; all of them are in the run’s folder, under samples."
     return section(
         value(history.start.get("samples", "What it wrote")),
         f"""{f'<p class="note">{note}</p>' if len(steps) < len(samples) else ""}
-<table class="samples"><colgroup><col>{"<col>" * len(titles)}</colgroup>
+<table class="{kind}"><colgroup><col>{"<col>" * len(titles)}</colgroup>
 <thead><tr><td></td>{head}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table>""",
     )
