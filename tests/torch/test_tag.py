@@ -189,7 +189,7 @@ def test_a_data_set_by_its_name(trained, monkeypatch, capsys):
 def test_learnt_vectors_start_close_to_zero(sentences, tmp_path):
     embedding = Supervised(small(sentences, embedding=300), cache=tmp_path).model.embedding
     assert embedding is not None
-    assert embedding.weight.std().item() == pytest.approx(0.03, rel=0.05)
+    assert embedding.weight.std().item() == pytest.approx(0.1, rel=0.05)
 
 
 def test_tags_that_are_not_there_in_training_are_said(tmp_path):

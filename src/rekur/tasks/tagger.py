@@ -75,9 +75,9 @@ class Tag(Problem):
     def spread(self) -> float:
         """Little: most words are rare, and what little is learnt of them is not to drown in how they start.
 
-        With few sentences it takes more epochs: see docs/results.md.
+        With few sentences more would be better: see docs/results.md.
         """
-        return 0.03
+        return 0.1
 
     @property
     def labels(self) -> tuple[str, ...]:
