@@ -126,8 +126,8 @@ def test_words_have_room_or_are_cut():
     at = [float(x) for x in re.findall(r'<g><title>.*?</title><text x="(.*?)"', wide)]
     assert all(b - a >= 7 * len("investimentos") for a, b in pairwise(at))
     assert all(f">{name}</text>" in wide for name in names)
-    shown["tracks"][0]["values"] = ["W" * 30, "w" * 30]
-    cut = re.findall(r"</title><text .*?>(\w+)</text>", drawn(shown)[0])
+    long = {"title": "t", "tracks": [{"name": "tag", "values": ["W" * 30, "w" * 30]}]}
+    cut = re.findall(r"</title><text .*?>(\w+)</text>", drawn(long)[0])
     assert cut == ["W" * 9, "w" * 13]
 
 
