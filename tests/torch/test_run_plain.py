@@ -64,6 +64,8 @@ def test_a_plain_call_is_what_the_long_way_makes_of_it(name: str, reverse: bool)
         {"live": torch.ones(4, 5, dtype=torch.bool)},
         {"reset": torch.ones(4, 5, dtype=torch.bool)},
         {"initial": {"h": torch.zeros(3)}},
+        {"initial": []},
+        {"told": 3},
         {"outputs": ("forget",)},
         {"record": ("forget",)},
     ],

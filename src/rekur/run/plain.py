@@ -22,7 +22,7 @@ class _Shapes(NamedTuple):
     """The shape of each state, and the value that it starts from"""
 
 
-_FURTHER = ("constants", "initial", "memory_lengths", "outputs", "record")
+_BY_NAME = ("constants", "initial", "memory_lengths")
 
 
 def plain(graph: Graph, given: Mapping[str, Any]) -> Call | None:
@@ -32,8 +32,11 @@ def plain(graph: Graph, given: Mapping[str, Any]) -> Call | None:
         return None
     if given["lengths"] is not None or given["live"] is not None or given["reset"] is not None:
         return None
-    if any(map(given.get, _FURTHER)):
+    if given["outputs"] or given["record"] or not isinstance(given["told"], Mapping | None):
         return None
+    for k in _BY_NAME:
+        if given[k] is not None and (given[k] or not isinstance(given[k], Mapping)):
+            return None
     weights = [params.get(name) for name in graph.parameters]
     kind, device = x.dtype, x.device
     if not weights or len(weights) != len(params) or not kind.is_floating_point:
