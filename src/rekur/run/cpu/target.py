@@ -59,7 +59,7 @@ class Library:
             module.triple = llvm.get_process_triple()
             module.verify()
             machine = llvm.Target.from_triple(module.triple).create_target_machine(
-                cpu=target.cpu, features=target.features, opt=3
+                cpu=target.cpu, features=target.features, opt=1
             )
             builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
             passes = llvm.create_new_function_pass_manager()  # few: the text is near to what they would make of it
