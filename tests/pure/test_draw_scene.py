@@ -121,5 +121,4 @@ def test_a_png_without_its_library_is_an_error_that_says_what_to_do(monkeypatch:
 
 
 def test_a_png_is_one():
-    pytest.importorskip("resvg_py")
     assert to_png(GOOD)[:8] == b"\x89PNG\r\n\x1a\n"
