@@ -7,13 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {  # public name -> the module that it comes from
+    "Looked": "gates",
     "Record": "record",
+    "gates_of": "gates",
+    "look": "gates",
     "observe": "record",
     "observed": "record",
+    "saturation": "gates",
+    "states_of": "gates",
 }
 __all__ = list(_HOME)
 
 if TYPE_CHECKING:
+    from rekur.inspect.gates import Looked as Looked
+    from rekur.inspect.gates import gates_of as gates_of
+    from rekur.inspect.gates import look as look
+    from rekur.inspect.gates import saturation as saturation
+    from rekur.inspect.gates import states_of as states_of
     from rekur.inspect.record import Record as Record
     from rekur.inspect.record import observe as observe
     from rekur.inspect.record import observed as observed

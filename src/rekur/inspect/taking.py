@@ -101,8 +101,8 @@ class Taking:
             found = {name: v.detach().cpu() for name, v in scan.record.items()}
             if left is not None:
                 ended = torch.arange(x.shape[1]) >= left[:, None]
-                for v in found.values():
-                    v[ended] = torch.nan
+                fit = {name: ended.reshape(*ended.shape, *[1] * (v.dim() - 2)) for name, v in found.items()}
+                found = {name: v.masked_fill(fit[name], torch.nan) for name, v in found.items()}
             yield at, self._grouped(found), scan.state
 
     def _grouped(self, found: Mapping[str, Tensor]) -> Chunk:
