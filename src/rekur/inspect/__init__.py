@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 _HOME = {  # public name -> the module that it comes from
     "Looked": "gates",
     "Record": "record",
+    "Told": "told",
     "gates_of": "gates",
     "look": "gates",
     "observe": "record",
     "observed": "record",
     "saturation": "gates",
     "states_of": "gates",
+    "tell": "told",
 }
 __all__ = list(_HOME)
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from rekur.inspect.record import Record as Record
     from rekur.inspect.record import observe as observe
     from rekur.inspect.record import observed as observed
+    from rekur.inspect.told import Told as Told
+    from rekur.inspect.told import tell as tell
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rekur.errors import OptionError
@@ -15,6 +16,7 @@ from rekur.graph import Graph, Node, walk
 from rekur.inspect.names import parts, xarray
 from rekur.inspect.record import Record, observed
 from rekur.inspect.taking import Array, Model, Text
+from rekur.inspect.told import Told
 from rekur.nn import SequenceModel
 
 if TYPE_CHECKING:
@@ -75,8 +77,9 @@ def saturation(record: Record | Iterable[Record], shut: float = SHUT, opened: fl
         for name, values in one.layers():
             if "unit" not in values.dims:
                 continue
-            found = values.transpose(..., "unit").values.reshape(-1, values.sizes["unit"])
-            seen = np.stack([(found < shut).sum(0), (found > opened).sum(0), (~np.isnan(found)).sum(0)])
+            flat = values.transpose(..., "unit").values.reshape(-1, values.sizes["unit"])
+            found = torch.from_numpy(flat)  # on all cores
+            seen = torch.stack([test.sum(0) for test in (found < shut, found > opened, found == found)]).numpy()
             counts[name] = counts.get(name, 0) + seen
     if not counts:
         raise OptionError("no value with units was recorded: there is nothing to count")
@@ -107,6 +110,8 @@ class Looked:
     states: tuple[str, ...]
     steps: int
     """That saturation was counted over"""
+    told: tuple[Told, ...] = ()
+    """What the model says of each row that is shown, where it says something step by step"""
 
     def sentences(self) -> Iterator[str]:
         """What the saturation says, in plain words: a line of each layer and gate."""
@@ -131,12 +136,14 @@ def look(
     lengths: Tensor | Sequence[int] | None = None,
     *,
     rows: int = 1,
+    first: int = 0,
     steps: int = 160,
     time: int = 256,
 ) -> Looked:
-    """Gates and states of the first `rows` over the first `steps`, and the saturation over all, in one pass.
+    """Gates and states of the first `rows` over some `steps`, and the saturation over all, in one pass.
 
-    For the other arguments and errors see `observed`.
+    What is shown begins at step `first`: a state takes a while to fill. For the other arguments and errors see
+    `observed`.
 
     >>> import torch
     >>> from rekur.nn import Recurrent
@@ -151,13 +158,13 @@ def look(
     def passing() -> Iterator[Record]:
         nonlocal count
         for record in observed(model, x, [*found[0], *found[1]], None, lengths, text=text, time=time):
-            first = next(iter(record.layers()))[1]
-            start = int(first.time[0]) if first.sizes["time"] else steps
-            if start < steps:
-                here = {k: v.isel(batch=slice(rows), time=slice(steps - start)) for k, v in record.items()}
-                kept.append(Record(here, record.state))
-            flat = first.transpose("batch", "time", ...).values.reshape(first.sizes["batch"], first.sizes["time"], -1)
-            count += int((~np.isnan(flat[..., 0])).sum())
+            one = next(iter(record.layers()))[1]
+            here = (one.time.values >= first) & (one.time.values < first + steps)
+            if here.any() or not kept:
+                kept.append(
+                    Record({k: v.isel(batch=slice(rows), time=here) for k, v in record.items()}, record.state)
+                )
+            count += int((~np.isnan(one.values.reshape(*one.shape[:2], -1)[..., 0])).sum())
             yield Record({k: v for k, v in record.items() if parts(k)[1] in found[0]}, record.state)
 
     counted = saturation(passing()) if found[0] else None

@@ -14,6 +14,7 @@ from rekur.inspect.taking import Array, Model, Taking, Text
 from rekur.run import State
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from xarray import DataArray
 
 
@@ -72,6 +73,17 @@ class Record(Mapping[str, "DataArray"]):
         full = [name for name in self._known() if parts(name)[0] is not None]
         for name in sorted(full, key=lambda name: [*map(int, name.split(".")[:1]), ".reverse." in name]):
             yield name, self[name]
+
+    def plot(self, names: Sequence[str] | None = None, *, row: int = 0, steps: int = 160) -> Figure:
+        """Heat maps of the values of one row; see `rekur.inspect.plot.plot`."""
+        from rekur.inspect.plot import plot
+
+        return plot(self, names, row=row, steps=steps)
+
+    def _repr_html_(self) -> str:
+        from rekur.inspect.plot import html
+
+        return html(self)
 
     def _known(self) -> list[str]:
         layers = [f"{layer}.{k}" for k, v in self._arrays.items() if "layer" in v.dims for layer in v.layer.values]
@@ -153,7 +165,10 @@ def observed(
 
     def stream() -> Iterator[Record]:
         for at, chunk, after in taking.chunks(state, time):
-            arrays = {k: np.stack([v.numpy() for v in every]) for k, every in chunk.items()}
+            arrays = {
+                k: first.numpy()[None] if not more else np.stack([first.numpy(), *(v.numpy() for v in more)])
+                for k, (first, *more) in chunk.items()
+            }
             yield Record(taking.named(at, arrays), after)
 
     return stream()
