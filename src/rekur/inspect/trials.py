@@ -51,17 +51,16 @@ def critical(d: Floats, alpha: float, generator: np.random.Generator) -> float:
 def luck(r2: Floats, alpha: float) -> Floats:
     """By how much the best unit of one untrained network may beat the best of another, (P,), for units' R² (U, P).
 
-    The units of an untrained network are draws from one distribution. Where its upper tail falls off exponentially
-    with scale s, the largest of U draws less the largest of U others has the logistic distribution,
-    P(difference > m) = 1 / (1 + exp(m / s)), whatever U. s is the mean excess of the best twentieth of units over the
-    next. With alpha shared among P properties, m = s ln(P / alpha − 1).
+    The units of both are draws from one distribution, whose upper tail is taken to fall off exponentially. Of the k
+    best of a network, k = U / 20 or at least 5, let s be the mean excess over the next one, x. The largest of U other
+    draws is above x + c s with a probability of k (1 + c / k)⁻ᵏ at most, with how little k draws say of s already in
+    it. Where that is alpha / P, c = k ((k P / alpha)¹ᐟᵏ − 1). What x + c s is above this network's own best is luck.
     """
     top = max(5, len(r2) // 20)
     ordered = np.sort(r2, 0)[::-1]
-    if len(ordered) <= top:
-        return np.full(r2.shape[1], np.inf)
     scale = (ordered[:top] - ordered[top]).mean(0)
-    return np.asarray(scale * math.log(r2.shape[1] / alpha - 1))
+    reach = top * ((top * r2.shape[1] / alpha) ** (1 / top) - 1)
+    return np.asarray(np.maximum(0, ordered[top] + reach * scale - ordered[0]))
 
 
 def bars(largest: Floats, alpha: float) -> Floats:

@@ -159,7 +159,7 @@ def measure(
         progress(0.1 + 0.6 * (at + 1) / len(names))
     del moved
     blank = _whole(untrained, len(text), None, "states of the untrained network")
-    if blank.shape[1] < 8:
+    if blank.shape[1] < 8:  # luck is estimated from the best five
         raise ShapeError(f"the untrained network has {blank.shape[1]} values: with fewer than 8 its luck is unknown")
     other = np.empty((blocks, blank.shape[1], len(kept)))
     for at, codes in enumerate(_coded(blank, n)):
