@@ -24,6 +24,10 @@ one of the three holds. alpha is shared: a fifth to H_a and two fifths to H_b (t
 each) and two fifths to H_c. Each is corrected for all units, states and properties tried, by the distribution of the
 maximum (`trials.critical`, `trials.bars`), which takes into account that units hang together.
 
+**What may be missed.** Not to be wrong once is strict: of a large network much is left out that is probably so.
+`Units.likely` is how many units there are if one find in twenty may be false (the false discovery rate; luck and
+chance stay as they are). It is the better estimate of how many there are, where `shares` counts what is certain.
+
 **What is random.** Neighbouring characters are not independent, so the text is cut into up to 50 blocks, and blocks
 are what is flipped and drawn. The interval of the share is of blocks drawn with replacement: it says how the share
 would differ on other text of the same kind and length, not how it would differ for another network trained alike.
@@ -45,7 +49,7 @@ from rekur.errors import OptionError, ShapeError
 from rekur.inspect import trials
 from rekur.inspect.passages import Example, Passage, examples, passage, telling
 from rekur.inspect.properties import Property, values
-from rekur.inspect.readable import Share, owners, ranked, shares_of
+from rekur.inspect.readable import Share, likely, owners, ranked, shares_of
 from rekur.inspect.scores import Floats, Target, bins, losses, shifted_scores, table_losses, whole_blocks
 
 _SHOWN = 2000  # characters of the excerpt
@@ -85,6 +89,8 @@ class Units:
     """(P,) R² that the best unit reaches where the property is out of place"""
     shares: tuple[Share, ...]
     """Readable units, from each of `readable.THRESHOLDS` on"""
+    likely: int
+    """Units that are found where it is enough that all but a share alpha of the finds are right"""
     excerpt: Passage
     """All columns on a piece of the text"""
     examples: tuple[Example, ...]
@@ -177,8 +183,9 @@ def measure(
     rival = other[:, champion, np.arange(len(kept))] - luck * whole / blocks
     differences = (against_table, rival[:, None] - own)
     limits = [trials.critical(d, alpha / 5, generator) for d in differences]
-    surpassed = [trials.statistics(d) > limit for d, limit in zip(differences, limits, strict=True)]
-    beats = np.stack([*surpassed, r2 > chance])
+    t = [trials.statistics(d) for d in differences]
+    beats = np.stack([*(one > limit for one, limit in zip(t, limits, strict=True)), r2 > chance])
+    p_values = np.where(r2 > chance, trials.tails(np.minimum(*t), blocks), 1.0)
     readable = np.asarray(beats.all(0))
     units = owners(names)
     shares = shares_of(units, readable, r2, own, squares, differences, limits, chance, generator)
@@ -188,7 +195,7 @@ def measure(
     progress(1.0)
     return Units(
         tuple(names), units, kept, left_out, r2, beats, 1 - told.sum(0) / whole, tuple(orders), r2_other.max(0), luck,
-        chance, shares, passage(text, begin, shown, columns), examples(text[:n], columns, raw[:, :n], best), n,
+        chance, shares, likely(units, p_values, alpha), passage(text, begin, shown, columns), examples(text[:n], columns, raw[:, :n], best), n,
         len(more), blocks, alpha,
     )  # fmt: skip
 

@@ -62,11 +62,17 @@ def _summary(result: Units) -> str:
     strong = next(share for share in result.shares if share.least == 0.5)
     numbers = [
         headline(share_of(first.share), f"of units can be read ({share_of(first.low)} to {share_of(first.high)})"),
+        headline(
+            share_of(result.likely / first.of), f"probably, if {100 * result.alpha:g} % of the finds may be false"
+        ),
         headline(share_of(strong.share), "tell half or more of a property’s variance"),
-        headline(amount(len(result.properties)), "properties asked for"),
         headline(amount(result.characters), "characters of text"),
     ]
-    return f'<p>{escaped(sentence(result))}</p><dl class="numbers">{"".join(numbers)}</dl><p></p>'
+    more = (
+        f"In that count not one is to be mistaken; if {100 * result.alpha:g} % of the finds may be, it is "
+        f"{result.likely} units, {share_of(result.likely / first.of)}."
+    )
+    return f'<p>{escaped(sentence(result))} {escaped(more)}</p><dl class="numbers">{"".join(numbers)}</dl><p></p>'
 
 
 def _shares(result: Units) -> str:
