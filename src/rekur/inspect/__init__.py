@@ -7,8 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {  # public name -> the module that it comes from
+    "Batch": "moments",
     "Decay": "decay",
     "Flow": "flow",
+    "Flows": "moments",
+    "Moment": "moments",
     "gradient_flow": "flow",
     "recurrent_radii": "spectrum",
     "step_jacobian": "spectrum",
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from rekur.inspect.flow import Flow as Flow
     from rekur.inspect.flow import gradient_flow as gradient_flow
     from rekur.inspect.flow import vanishing as vanishing
+    from rekur.inspect.moments import Batch as Batch
+    from rekur.inspect.moments import Flows as Flows
+    from rekur.inspect.moments import Moment as Moment
     from rekur.inspect.spectrum import recurrent_radii as recurrent_radii
     from rekur.inspect.spectrum import step_jacobian as step_jacobian
     from rekur.inspect.spectrum import step_radii as step_radii

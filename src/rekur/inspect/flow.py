@@ -98,7 +98,11 @@ def gradient_flow(
     >>> list(flow), flow["0.c"].dims, flow.norms.sel(state="0.c", time=4).values.tolist()
     (['0.h', '0.c'], ('batch', 'time', 'unit'), [0.0, 0.0])
     """
-    unfolded = unfold(model, x, state, lengths)
+    return flow_of(unfold(model, x, state, lengths), targets, at)
+
+
+def flow_of(unfolded: Unfolded, targets: Tensor, at: At) -> Flow:
+    """`gradient_flow` of a model that is unfolded already."""
     losses = _losses(unfolded, targets, at)
     return Flow(unfolded.gradients(losses), losses)
 
@@ -135,8 +139,7 @@ def vanishing_of(unfolded: Unfolded, targets: Tensor) -> DataArray:
         chosen = [prefix for prefix, chain in unfolded.chains.items() if chain.layer.reverse is reverse]
         if not chosen:
             continue
-        losses = _losses(unfolded, targets, "first" if reverse else "last")
-        layers = Flow(unfolded.gradients(losses), losses).layers
+        layers = flow_of(unfolded, targets, "first" if reverse else "last").layers
         ends = _ends(asked, first=reverse).cpu()
         steps = ends[:, None] + back if reverse else ends[:, None] - back  # (B, distance)
         inside = (steps >= 0) & (steps < time) & asked.any(1).cpu()[:, None]
