@@ -41,7 +41,7 @@ def test_the_verdict_is_that_of_the_rate(rate: float, verdict: str, says: str):
 def test_what_falls_and_comes_back_has_not_vanished_for_good():
     decay = Decay.of([1.0, 0.001, 0.2, 0.005, 0.004])
     assert decay.reach == 3
-    assert decay.peak == 1.0
+    assert decay.half == 1
 
 
 def test_what_is_too_small_for_single_precision_is_not_fitted():

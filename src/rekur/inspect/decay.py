@@ -34,18 +34,17 @@ class Decay:
     """By how much each step multiplies it, on average: e to the slope of a straight line through the logarithms"""
     reach: int | None
     """The first distance from which on it stays below a hundredth; None where it does not"""
-    peak: float
-    """The largest it becomes, as a share of what it starts with"""
+    half: int | None
+    """The first distance at which less than half of it is left"""
 
     @classmethod
     def of(cls, lengths: npt.ArrayLike) -> Decay:
         """Of lengths by distance; those at the end that are NaN are left out."""
         values = np.asarray(lengths, np.float64)
-        values = (
-            values[: len(values) - int(np.isnan(values[::-1]).argmin())] if not np.isnan(values).all() else values[:0]
-        )
+        known = np.flatnonzero(~np.isnan(values))
+        values = values[: known[-1] + 1] if len(known) else values[:0]
         if not len(values) or not values[0] > 0:
-            return cls(0.0, max(0, len(values) - 1), 0.0, math.nan, None, 0.0)
+            return cls(0.0, max(0, len(values) - 1), 0.0, math.nan, None, None)
         shares = values / values[0]
         said = values > _LEAST
         fit = int(said.argmin()) if not said.all() else len(values)  # what comes before the first that says little
@@ -53,10 +52,10 @@ class Decay:
         if fit > 1:
             slope = float(np.polyfit(np.arange(fit), np.log(shares[:fit]), 1)[0])
         above = np.flatnonzero(~(shares < VANISHED))
-        reach = int(above[-1]) + 1
+        reach, below = int(above[-1]) + 1, np.flatnonzero(shares < FADED)
         return cls(
             float(values[0]), len(values) - 1, float(shares[-1]), round(math.exp(slope), 12) if fit > 1 else math.nan,
-            reach if reach < len(values) else None, float(shares.max()),
+            reach if reach < len(values) else None, int(below[0]) if len(below) else None,
         )  # fmt: skip
 
     @property
@@ -96,16 +95,15 @@ class Decay:
         back = f"{self.steps} steps back" if self.steps > 1 else "one step back"
         match self.verdict:
             case "vanishes":
-                soon = f"less than 1 % of it is left {self.reach} steps back" if self.reach else ""
+                soon = f"less than 1 % of it is left {self.reach} steps back"
                 rest = f" and {share(self.left)} of it {back}" if self.reach != self.steps else ""
                 return f"{what} vanishes: {soon}{rest}; {_each('halves', self.half_life)}"
             case "explodes" | "grows":
                 large = f"{back} it is {times(self.left)} as large"
                 return f"{what} {self.verdict}: {large}; {_each('doubles', self.doubling)}"
             case "fades":
-                return (
-                    f"{what} fades slowly: {back} {share(self.left)} of it is left; {_each('halves', self.half_life)}"
-                )
+                soon = f"less than half of it is left {self.half} steps back, and {share(self.left)} of it {back}"
+                return f"{what} fades: {soon}; over all of the way {_each('halves', self.half_life)}"
         return f"{what} holds: {back} {share(self.left)} of it is left"
 
 

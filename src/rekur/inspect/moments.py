@@ -117,7 +117,8 @@ class Flows:
         """What is seen, a line for each model: the run's own as it is last, the others before and after training."""
         said = []
         if self.own:
-            said.append(f"{self.own[-1].cell}, trained for {self.own[-1].step:,} steps: {self.own[-1].sentence()}.")
+            last = self.own[-1]
+            said.append(f"This model, {last.cell}, after {last.step:,} steps: {last.sentence()}.")
         for cell, moments in self.beside.items():
             for moment in dict.fromkeys((moments[0], moments[-1])):
                 when = f"after {moment.step:,} steps" if moment.step else "before training"

@@ -78,7 +78,7 @@ def flows(
 
     device = next(task.model.parameters()).device
     with generators.borrowed(generators.defaults(device), training.seed):
-        cost = look()
+        cost, looked = look(), 0
         most = steps or training.total(task.chunks())
         for step in range(1, most + 1 if learners else 0):
             for learner in learners.values():
@@ -86,8 +86,8 @@ def flows(
             gone = time.monotonic() - began
             over = gone + cost > seconds or step == most
             progress(min(1.0, gone / seconds))
-            if over or (step in LOOKED and gone + 2 * cost < seconds):
-                cost = max(cost, look())
+            if (step in LOOKED and gone + 2 * cost < seconds) or (over and step > 1.1 * looked):
+                cost, looked = max(cost, look()), step
             if over:
                 break
     parameters = {name: _size(learner.task.model) for name, learner in learners.items()}
