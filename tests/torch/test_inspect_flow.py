@@ -22,13 +22,13 @@ def random(*shape: int, seed: int = 1) -> Tensor:
 
 def stack(cell, read: int, hidden: int, layers: int = 1, **options) -> Recurrent:
     generator = torch.Generator().manual_seed(7)
-    return Recurrent(cell, read, hidden, layers, generator=generator, dtype=DOUBLE, **options)
+    return Recurrent(cell, read, hidden, layers, backend="reference", generator=generator, dtype=DOUBLE, **options)
 
 
 def model(name: str = "lstm", **options) -> SequenceModel:
     settings = {"symbols": 9, "outputs": 9, "num_layers": 2} | options
     generator = torch.Generator().manual_seed(3)
-    return SequenceModel(Plan(find(name), 4, 5, **settings), generator=generator, dtype=DOUBLE)
+    return SequenceModel(Plan(find(name), 4, 5, **settings), backend="reference", generator=generator, dtype=DOUBLE)
 
 
 def symbols(*shape: int) -> Tensor:
@@ -130,6 +130,17 @@ def test_any_cell_against_finite_differences(name):
             for unit in (0, 3):
                 slope = (moved(key, unit, 1e-6) - moved(key, unit, -1e-6)) / 2e-6
                 assert flow[key][0, time, unit].item() == pytest.approx(slope, rel=1e-4, abs=1e-9)
+
+
+def test_the_compiled_kernels_steps_are_the_references():
+    nets = [
+        SequenceModel(Plan(find("lstm"), 4, 5, symbols=9, outputs=9), backend=backend).float()
+        for backend in ("reference", "cpu")
+    ]
+    nets[1].load_state_dict(nets[0].state_dict())
+    exact, ours = (gradient_flow(net, symbols(2, 5), symbols(2, 5)) for net in nets)
+    for key in exact:
+        np.testing.assert_allclose(ours[key], exact[key], rtol=1e-4, atol=1e-7)
 
 
 def test_norms_are_the_lengths_by_state_and_by_layer():

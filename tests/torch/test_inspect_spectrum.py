@@ -16,7 +16,7 @@ DOUBLE = torch.float64
 
 def stack(name: str, layers: int = 1, **options) -> Recurrent:
     generator = torch.Generator().manual_seed(7)
-    return Recurrent(find(name), 3, 4, layers, generator=generator, dtype=DOUBLE, **options)
+    return Recurrent(find(name), 3, 4, layers, backend="reference", generator=generator, dtype=DOUBLE, **options)
 
 
 def features(rows: int = 2, time: int = 5) -> Tensor:

@@ -33,15 +33,16 @@ def section(result: Flows) -> str:
     parts = [f"<p>{escaped(said)}</p>", f'<p class="note">{_MEASURED.format(unit=escaped(one))}</p>']
     if result.beside:
         parts += [_travelling(result), _side_by_side(result)]
-        parts += [f'<p class="note">{escaped(line)}</p>' for line in others]
+        lines = "".join(f'<p class="note" style="break-inside: avoid">{escaped(line)}</p>' for line in others)
+        parts.append(f'<div style="columns: 2 22em; column-gap: 48px">{lines}</div>')
     parts += [_over_training(result), _over_time(result.own[-1]), _numbers(result)]
     return section_of("How gradients flow", "".join(parts))
 
 
 _MEASURED = """What is measured: the gradient of the loss at the last {unit} of a sequence alone, in the states of a
-layer so many steps before: its length, the mean over held-out sequences, as a share of what it is at the last step. So
-far back can an error still teach the network something. A layer that goes from the end to the beginning is followed
-from the loss at the first step."""
+layer so many steps before: its length, the mean over held-out sequences, as a share of what it is at the last step.
+So far back can an error still teach the network something. A layer that goes from the end to the beginning is
+followed from the loss at the first step."""
 
 
 def _travelling(result: Flows) -> str:
@@ -51,8 +52,8 @@ def _travelling(result: Flows) -> str:
     where = " of the lowest layer" if len(result.own[-1].layers) > 1 else ""
     caption = (
         "<b>The gradient on its way back.</b> Time goes to the right; the loss is at its end, and its gradient goes "
-        f"from there to the left through the unfolded cells{where}. Heights are what is left of it, by powers of ten: "
-        "at the top all, at the bottom a millionth. A pointer on the picture stops it."
+        f"from there to the left through the unfolded cells{where}. Heights are what is left, by powers of ten: at "
+        "the top all, at the bottom a millionth. A pointer on the picture stops it."
     )
     return STYLE + figure(caption, (1000, 500), partial(travel, rows))
 
@@ -107,10 +108,10 @@ def _over_time(moment: Moment) -> str:
         values = moment.over_time.sel(state=name).values
         lines.append(Line(name, [float(v) for v in values[~np.isnan(values)] / largest], *style))
     caption = (
-        f"<b>The whole loss, by time,</b> of this model {escaped(_when(moment))}: the length of its gradient in each "
+        f"<b>The whole loss</b> of this model {escaped(_when(moment))}: the length of its gradient in each "
         "state as it leaves a step, as a share of the largest. So much does the state there count for what comes."
     )
-    return figure(caption, (1000, 260), lambda w, h: falling(lines, w, h, "step"))
+    return "<h3>By time</h3>" + figure(caption, (1000, 260), lambda w, h: falling(lines, w, h, "step"))
 
 
 def _numbers(result: Flows) -> str:

@@ -43,7 +43,6 @@ def flows(
     cache: Path,
     cells: Sequence[str] = CELLS,
     seconds: float = SECONDS,
-    steps: int = 0,
     progress: Callable[[float], object] = lambda share: None,
 ) -> Flows:
     """Follow the gradient through a run's model as it began and as it was kept, and through companions.
@@ -57,8 +56,8 @@ def flows(
         trained: the run's model at some steps.
         cache: a folder for prepared data.
         cells: the companions'; the run's own cell is added where it is not among them.
-        seconds: what training and measuring companions may take, about; none of them where it is 0.
-        steps: of training, at most; 0: as many as the run had.
+        seconds: what training and measuring companions may take, about; no companions where it is 0. They learn no
+            longer than the run did.
         progress: is told the share of the time that is over.
     """
     batch = batch_of(task)
@@ -79,7 +78,7 @@ def flows(
     device = next(task.model.parameters()).device
     with generators.borrowed(generators.defaults(device), training.seed):
         cost, looked = look(), 0
-        most = steps or training.total(task.chunks())
+        most = training.total(task.chunks())
         for step in range(1, most + 1 if learners else 0):
             for learner in learners.values():
                 learner.learn(most)
