@@ -13,10 +13,13 @@ _HOME = {  # public name -> the module that it comes from
     "Flows": "moments",
     "Looked": "gates",
     "Moment": "moments",
+    "Prediction": "prediction",
     "Property": "properties",
     "Record": "record",
     "Told": "told",
     "Units": "units",
+    "foresee": "prediction",
+    "foreseen": "prediction",
     "gates_of": "gates",
     "gradient_flow": "flow",
     "look": "gates",
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
     from rekur.inspect.moments import Batch as Batch
     from rekur.inspect.moments import Flows as Flows
     from rekur.inspect.moments import Moment as Moment
+    from rekur.inspect.prediction import Prediction as Prediction
+    from rekur.inspect.prediction import foresee as foresee
+    from rekur.inspect.prediction import foreseen as foreseen
     from rekur.inspect.properties import Property as Property
     from rekur.inspect.record import Record as Record
     from rekur.inspect.record import observe as observe
