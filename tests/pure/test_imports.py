@@ -146,6 +146,7 @@ def test_help_and_drawing_import_no_torch():
         "sample",
         "eval",
         "predict",
+        "inspect",
         "runs",
         "report",
         "data",

@@ -14,6 +14,7 @@ COMMANDS = {
     "sample": "let a trained model write",
     "predict": "let a trained model predict",
     "eval": "measure a trained model on a text, or on other data",
+    "inspect": "look inside a trained model: what it expects, its gates, states and gradients",
     "runs": "list runs with their results",
     "report": "write a run's report again",
     "data": "list, fetch and find real data sets by name",

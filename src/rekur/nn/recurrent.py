@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Literal, cast
@@ -143,6 +143,11 @@ class Recurrent(nn.Module):
         """The cell of the first layer."""
         return self._layer(0).cell
 
+    @property
+    def graphs(self) -> dict[str, Graph]:
+        """The graph of each layer by what names of its values begin with: ``0``, ``0.reverse``, ``1`` …"""
+        return {prefix: layer.cell.graph for layers in self._depths() for prefix, layer in layers}
+
     def initial_state(self, rows: int = 1) -> State:
         """What sequences start from, learnt or as the cells say, `(rows, …)` each: for `State.reset`."""
         found = {p: layer.initial_state(rows) for layers in self._depths() for p, layer in layers}
@@ -199,7 +204,7 @@ class Recurrent(nn.Module):
         if self.bidirectional and state is not None:
             raise ShapeError("a bidirectional stack cannot be handed a state: its second chain starts at the end")
         depths = list(self._depths())
-        graphs = _graphs(depths) if state is not None or outputs or record else {}
+        graphs = self.graphs if state is not None or outputs or record else {}
         check_state(graphs, state)
         check_names(graphs, (*outputs, *record))
         masks = None
@@ -254,7 +259,7 @@ class Recurrent(nn.Module):
         """Steps through the stack, and through a head, with the weights as they are at the first."""
         if self.bidirectional:
             raise ShapeError("a bidirectional stack cannot take single steps: its second chain starts at the end")
-        layers, graphs = [self._layer(i) for i in range(len(self.layers))], _graphs(self._depths())
+        layers, graphs = [self._layer(i) for i in range(len(self.layers))], self.graphs
         return Stream(layers, self.connections, lambda state: check_state(graphs, state), head)
 
     def explain(self) -> str:
@@ -289,7 +294,3 @@ class Recurrent(nn.Module):
         for i, layer in enumerate(self.layers):
             both = [(f"{i}", layer)]
             yield cast(list[tuple[str, Layer]], [*both, (f"{i}.reverse", back[i])] if back else both)
-
-
-def _graphs(depths: Iterable[list[tuple[str, Layer]]]) -> dict[str, Graph]:
-    return {prefix: layer.cell.graph for layers in depths for prefix, layer in layers}

@@ -1,7 +1,8 @@
 """The pieces of the page. Whatever goes in as text comes out escaped."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 from rekur.report.wording import value, visible
@@ -13,6 +14,28 @@ _INDENT = 16  # characters by which the rest of a long line is indented at most
 def escaped(text: str) -> str:
     """Text for the inside of an element or of a quoted attribute."""
     return escape(visible(text), quote=True)
+
+
+def document(title: str, body: str, foot: str, styles: Sequence[str] = ("style.css",)) -> str:
+    """The whole page, which needs nothing beside it. The body is HTML; styles are files of this package."""
+    style = "".join((files("rekur.report") / name).read_text(encoding="utf-8") for name in styles)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escaped(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+<footer class="note">{escaped(foot)}</footer>
+</main>
+</body>
+</html>
+"""
 
 
 def section(title: str, body: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOURS = {"ink": "#010101", "soft": "#020202", "hair": "#030303", "accent": "#040404", "paper": "#050505"}
-_SIZE = 12.5  # of text
+SIZE = 12.5  # of text
 _APART = 16  # the least distance of two labels' baselines
 _DOTS = 40  # more points than that are a line without dots
 
@@ -53,7 +53,7 @@ def quantity(name: str, curve: Curve, width: int, height: int, level: tuple[str,
             textcoords="offset points",
             ha="right",
             color=_COLOURS["soft"],
-            fontsize=_SIZE,
+            fontsize=SIZE,
         )
     _limits(axes, curve)
     return _svg(axes, f"{name}{width}")
@@ -101,7 +101,7 @@ def _limits(axes: "Axes", points: Curve) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.autoscale_view()  # now, for labels are placed by where the curves end
-    axes.tick_params(length=0, pad=6, labelsize=_SIZE, labelcolor=_COLOURS["soft"])
+    axes.tick_params(length=0, pad=6, labelsize=SIZE, labelcolor=_COLOURS["soft"])
     axes.tick_params(axis="x", length=4, color=_COLOURS["soft"])
 
 
@@ -121,7 +121,7 @@ def _end_labels(axes: "Axes", ends: dict[str, tuple[Curve, str]]) -> None:
             xycoords="figure pixels",
             va="center",
             color=_COLOURS[colour],
-            fontsize=_SIZE,
+            fontsize=SIZE,
             annotation_clip=False,
         )
 

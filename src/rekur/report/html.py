@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rekur.report import figures
-from rekur.report.elements import escaped, facts, figure, headline, listing, section, words
+from rekur.report.elements import document, escaped, facts, figure, headline, listing, section, words
 from rekur.report.history import History, number
 from rekur.report.tables import tables
 from rekur.report.tracks import tracks
@@ -37,25 +36,8 @@ def write_report(folder: RunFolder) -> Path:
 
 def _page(history: History) -> str:
     parts = (_curves, _findings, _samples, _cells, _data, _cost, _configuration)
-    style = (files("rekur.report") / "style.css").read_text(encoding="utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escaped(history.name)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{_head(history)}
-{"".join(part(history) for part in parts)}
-<footer class="note">Written by rekur from config.json and events.jsonl of this run.</footer>
-</main>
-</body>
-</html>
-"""
+    body = _head(history) + "\n" + "".join(part(history) for part in parts)
+    return document(history.name, body, "Written by rekur from config.json and events.jsonl of this run.")
 
 
 def _head(history: History) -> str:

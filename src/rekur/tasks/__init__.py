@@ -11,11 +11,15 @@ _HOME = {  # public name -> the module that it comes from
     "CharLMConfig": "config",
     "ClassifyConfig": "classify",
     "IceCreamConfig": "icecream",
+    "Inspection": "inspection",
     "MemoryConfig": "memory",
     "Predictor": "predictor",
     "Score": "text_model",
+    "SequenceInspection": "inspected_sequences",
     "TagConfig": "tag",
+    "TextInspection": "inspected_text",
     "TextModel": "text_model",
+    "inspect_run": "inspection",
     "load_model": "text_model",
     "load_predictor": "predictor",
     "resume": "start",
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from rekur.tasks.classify import ClassifyConfig as ClassifyConfig
     from rekur.tasks.config import CharLMConfig as CharLMConfig
     from rekur.tasks.icecream import IceCreamConfig as IceCreamConfig
+    from rekur.tasks.inspected_sequences import SequenceInspection as SequenceInspection
+    from rekur.tasks.inspected_text import TextInspection as TextInspection
+    from rekur.tasks.inspection import Inspection as Inspection
+    from rekur.tasks.inspection import inspect_run as inspect_run
     from rekur.tasks.memory import MemoryConfig as MemoryConfig
     from rekur.tasks.predictor import Predictor as Predictor
     from rekur.tasks.predictor import load_predictor as load_predictor

@@ -156,6 +156,10 @@ class Classify(Problem):
         drawn = range(min(self.size, _DRAWN))
         return [Track(f"feature {i + 1}", [round(float(v), 3) for v in given[:, i]]) for i in drawn]
 
+    def steps(self, given: Array) -> list[str]:
+        """Words or characters; of series numbers."""
+        return super().steps(given) if self.kind == "series" else list(self.book.decode(given))
+
     def tables(self, examples: Sequences, outputs: Sequence[Array], data: Data | None) -> list[Table]:
         """Confusions, scores by class, a base line that learns from `data`, and the worst errors."""
         wanted, guessed = np.array(examples.targets), np.array([int(one.argmax()) for one in outputs])

@@ -123,6 +123,10 @@ class IceCream(Problem):
         }
         return "\n".join(f"{name:10}{row}".rstrip() for name, row in rows.items())
 
+    def steps(self, given: Array) -> list[str]:
+        """The weather: ☀ sells one unit, + orders one."""
+        return ["☀+ "[kind] for kind in given.tolist()]
+
     def tracks(self, given: Array, wanted: Any, output: Array) -> list[Track]:
         """The same, with the prediction as a probability."""
         wrong = output.argmax(-1) != np.asarray(wanted)

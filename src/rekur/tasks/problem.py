@@ -164,6 +164,10 @@ class Problem(ABC):
         """The same by step, for a drawing."""
         return []
 
+    def steps(self, given: Any) -> list[str]:
+        """What each step of a sequence is called: its word or its character; else its number."""
+        return [str(step + 1) for step in range(len(given))]
+
     def scores(self, examples: Sequences, guessed: Sequence[Array]) -> dict[str, float]:
         """Scores besides loss and accuracy, of the classes that were guessed."""
         return {}

@@ -171,6 +171,10 @@ class Tag(Problem):
         sure = output.max(-1)
         return [*found, Track("sure", [round(float(one), 3) for one in sure])]
 
+    def steps(self, given: Sequence[str]) -> list[str]:
+        """The words."""
+        return list(given)
+
     def scores(self, examples: Sequences, guessed: Sequence[Array]) -> dict[str, float]:
         """How many words that are not in the vocabulary are right, and the F1 of spans."""
         found = {}

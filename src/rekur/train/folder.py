@@ -50,6 +50,11 @@ class RunFolder:
         """Where the report goes; nothing in this package writes it."""
         return self.path / "report.html"
 
+    @property
+    def inspection(self) -> Path:
+        """Where the page about what is inside the model goes, which `rekur inspect` writes."""
+        return self.path / "inspection.html"
+
     @classmethod
     def create(cls, root: Path, name: str, config: Mapping[str, Any]) -> "RunFolder":
         """Make the folder `root/name` and write its configuration.
