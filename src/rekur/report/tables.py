@@ -12,11 +12,12 @@ _MOST = 400  # rows, and columns, of a table that are shown
 
 def tables(events: Sequence[Event]) -> str:
     """The `table` events as a part of the page; nothing where there are none."""
-    body = "".join(_table(event) for event in events)
+    body = "".join(table(event) for event in events)
     return section("What it gets right and wrong", body) if body else ""
 
 
-def _table(event: Event) -> str:
+def table(event: Event) -> str:
+    """One table: title, note, columns and rows as in a `table` event."""
     columns, rows = _list(event.get("columns")), [row for row in _list(event.get("rows")) if _list(row)]
     if not columns or not rows:
         return ""
