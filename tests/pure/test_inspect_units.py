@@ -60,7 +60,7 @@ def test_planted_units_are_found_and_no_others(planted):
     found = {(result.names[u], result.properties[p].name) for u, p in result.best()}
     assert found == {("0.c.3", "brackets"), ("0.h.3", "brackets"), ("0.h.7", "column")}
     first = result.shares[0]
-    assert first.count <= result.likely <= 4
+    assert first.count <= result.apparent <= 4
     assert (first.count, first.of) == (2, U // 2)  # two states of one unit are one unit
     assert first.low <= 2 / 12 <= first.high
     assert [share.count for share in result.shares] == sorted((s.count for s in result.shares), reverse=True)
@@ -83,7 +83,7 @@ def test_two_untrained_networks_are_not_told_apart_by_luck():
             text, untrained(2 * seed, text), untrained(2 * seed + 1, text), PROPERTIES, NAMES, seed=seed
         )  # fmt: skip
         assert not result.beats[1].any()
-        assert result.shares[0].count == result.likely == 0
+        assert result.shares[0].count == 0
         assert result.shares[0].low == result.shares[0].high == 0
         assert result.examples == ()
         better += bool((result.r2 > result.untrained).any())

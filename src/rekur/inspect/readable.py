@@ -41,17 +41,6 @@ def ranked(r2: Floats, readable: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return sorted(found, key=lambda pair: -float(told[pair]))
 
 
-def likely(units: Sequence[str], p: Floats, rate: float) -> int:
-    """How many units are found where a share `rate` of the finds may be mistaken, of (U, P) probabilities under the
-    null hypotheses. A unit has the smallest of its states and properties, times how many there are.
-    """
-    kinds, owner = np.unique(np.array(units), return_inverse=True)
-    smallest = np.ones(len(kinds))
-    np.minimum.at(smallest, owner, p.min(1))
-    tried = np.bincount(owner) * p.shape[1]
-    return int(trials.discoveries(np.minimum(1, smallest * tried), rate).sum())
-
-
 def owners(names: Sequence[str]) -> tuple[str, ...]:
     """The unit of each column: states of equal size in one layer are of the same units.
 

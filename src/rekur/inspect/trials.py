@@ -31,30 +31,6 @@ def t_of(total: NDArray[np.floating], squares: NDArray[np.floating], n: int) -> 
     return np.asarray(total / spread)
 
 
-def tails(t: Floats, n: int) -> Floats:
-    """The probability of a t at least so large, of n values, by Wallace's normal deviate ("Bounds on Normal
-    Approximations to Student's and the Chi-Square Distributions", 1959).
-
-    >>> [round(float(p), 3) for p in tails(np.array([0.0, 2.262, -2.262]), 10)]
-    [0.5, 0.025, 0.975]
-    """
-    df = n - 1
-    z = np.sign(t) * (8 * df + 1) / (8 * df + 3) * np.sqrt(df * np.log1p(t**2 / df))
-    return np.asarray(np.vectorize(math.erfc, otypes=[float])(z / math.sqrt(2)) / 2)
-
-
-def discoveries(p: Floats, rate: float) -> NDArray[np.bool_]:
-    """Which of so many finds to keep for the expected share of false ones to be at most `rate` (Benjamini and
-    Hochberg, "Controlling the False Discovery Rate", 1995).
-
-    >>> discoveries(np.array([0.01, 0.9, 0.03, 0.5]), 0.1).tolist()
-    [True, False, True, False]
-    """
-    order = np.argsort(p)
-    fine = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / len(p))
-    return np.asarray(p <= p[order[fine[-1]]] if len(fine) else np.zeros(len(p), bool))
-
-
 def critical(d: Floats, alpha: float, generator: np.random.Generator) -> float:
     """How large the largest t of all columns becomes by chance: its quantile at 1 − alpha.
 

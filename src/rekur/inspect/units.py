@@ -24,9 +24,9 @@ one of the three holds. alpha is shared: a fifth to H_a and two fifths to H_b (t
 each) and two fifths to H_c. Each is corrected for all units, states and properties tried, by the distribution of the
 maximum (`trials.critical`, `trials.bars`), which takes into account that units hang together.
 
-**What may be missed.** Not to be wrong once is strict: of a large network much is left out that is probably so.
-`Units.likely` is how many units there are if one find in twenty may be false (the false discovery rate; luck and
-chance stay as they are). It is the better estimate of how many there are, where `shares` counts what is certain.
+**What may be missed.** Not to be wrong once is strict, and blocks of one text differ much: of a large network much is
+left out that more text might show. `Units.apparent` is how many units are above all three rivals on this text as it
+is; the shares count those of them that are certain.
 
 **What is random.** Neighbouring characters are not independent, so the text is cut into up to 50 blocks, and blocks
 are what is flipped and drawn. The interval of the share is of blocks drawn with replacement: it says how the share
@@ -34,7 +34,8 @@ would differ on other text of the same kind and length, not how it would differ 
 
 **What it does not say.** That a unit beats its rivals may be certain and yet of little weight, so the share is given
 by how well it tells the property too. A unit may follow something that nobody asked for; it then counts as not
-readable. So the share is one of these properties, and a lower bound.
+readable. So the share is one of these properties, and a lower bound. What a unit tells need not be what it works out,
+for properties hang together.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from rekur.errors import OptionError, ShapeError
 from rekur.inspect import trials
 from rekur.inspect.passages import Example, Passage, examples, passage, telling
 from rekur.inspect.properties import Property, values
-from rekur.inspect.readable import Share, likely, owners, ranked, shares_of
+from rekur.inspect.readable import Share, owners, ranked, shares_of
 from rekur.inspect.scores import Floats, Target, bins, losses, shifted_scores, table_losses, whole_blocks
 
 _SHOWN = 2000  # characters of the excerpt
@@ -89,8 +90,6 @@ class Units:
     """(P,) R² that the best unit reaches where the property is out of place"""
     shares: tuple[Share, ...]
     """Readable units, from each of `readable.THRESHOLDS` on"""
-    likely: int
-    """Units that are found where it is enough that all but a share alpha of the finds are right"""
     excerpt: Passage
     """All columns on a piece of the text"""
     examples: tuple[Example, ...]
@@ -111,6 +110,11 @@ class Units:
     def rival(self) -> Floats:
         """(P,) the R² that the strongest rival reaches, luck and chance included."""
         return np.maximum(np.maximum(self.table, self.untrained + self.luck), self.chance)
+
+    @property
+    def apparent(self) -> int:
+        """Units that tell a property better than every rival on this text, certain or not."""
+        return len({self.units[u] for u in np.flatnonzero((self.r2 > self.rival).any(1))})
 
     def best(self) -> list[tuple[int, int]]:
         """(column, property) of every readable column with the property that it tells best, the best first."""
@@ -185,7 +189,6 @@ def measure(
     limits = [trials.critical(d, alpha / 5, generator) for d in differences]
     t = [trials.statistics(d) for d in differences]
     beats = np.stack([*(one > limit for one, limit in zip(t, limits, strict=True)), r2 > chance])
-    p_values = np.where(r2 > chance, trials.tails(np.minimum(*t), blocks), 1.0)
     readable = np.asarray(beats.all(0))
     units = owners(names)
     shares = shares_of(units, readable, r2, own, squares, differences, limits, chance, generator)
@@ -195,7 +198,7 @@ def measure(
     progress(1.0)
     return Units(
         tuple(names), units, kept, left_out, r2, beats, 1 - told.sum(0) / whole, tuple(orders), r2_other.max(0), luck,
-        chance, shares, likely(units, p_values, alpha), passage(text, begin, shown, columns),
+        chance, shares, passage(text, begin, shown, columns),
         examples(text[:n], columns, raw[:, :n], best), n, len(more), blocks, alpha,
     )  # fmt: skip
 

@@ -62,15 +62,13 @@ def _summary(result: Units) -> str:
     strong = next(share for share in result.shares if share.least == 0.5)
     numbers = [
         headline(share_of(first.share), f"of units can be read ({share_of(first.low)} to {share_of(first.high)})"),
-        headline(
-            share_of(result.likely / first.of), f"probably, if {100 * result.alpha:g} % of the finds may be false"
-        ),
+        headline(share_of(result.apparent / first.of), "are above all rivals on this text, certain or not"),
         headline(share_of(strong.share), "tell half or more of a property’s variance"),
         headline(amount(result.characters), "characters of text"),
     ]
     more = (
-        f"In that count not one is to be mistaken; if {100 * result.alpha:g} % of the finds may be, it is "
-        f"{result.likely} units, {share_of(result.likely / first.of)}."
+        f"On this text as it is, {result.apparent} ({share_of(result.apparent / first.of)}) are above all of these; "
+        "for those that are not counted it may be by accident, and more text would have to tell."
     )
     return f'<p>{escaped(sentence(result))} {escaped(more)}</p><dl class="numbers">{"".join(numbers)}</dl><p></p>'
 
@@ -78,7 +76,7 @@ def _summary(result: Units) -> str:
 def _shares(result: Units) -> str:
     rows = [
         [f"R² of {share.least:g} or more" if share.least else "all that beat their rivals", share.count,
-         share_of(share.share), f"{share_of(share.low)} – {share_of(share.high)}"]
+         share_of(share.share), f"{share_of(share.low)} – {share_of(share.high)}" if share.high else "–"]
         for share in result.shares
     ]  # fmt: skip
     readable = np.asarray(result.readable.any(1))
@@ -219,8 +217,9 @@ values × {amount(len(result.properties))} properties tried: with a probability 
 is called readable by mistake. The interval is of blocks drawn anew: how the share would differ on other text of this
 kind, not in another network.</p>
 <p class="note">A unit may follow something that was not asked for, or share it with others; it does not count then.
-That makes the share a lower bound, of these properties. “About 5 %” is from Karpathy, Johnson and Fei-Fei, 2015, who
-looked at memory cells by eye.</p>"""
+That makes the share a lower bound, of these properties. What a unit tells need not be what it works out:
+properties hang together, as the body of a block is indented. “About 5 %” is from Karpathy, Johnson and Fei-Fei, 2015,
+who looked at memory cells by eye.</p>"""
 
 
 def _r2(value: float) -> str:
