@@ -67,3 +67,10 @@ def test_shares_are_said_with_digits_that_can_be_read():
     assert spoken == [
         "100 %", "50 %", "1.2 %", "0.01 %", "1·10⁻⁶", "1·10⁻³⁰",
     ]  # fmt: skip
+
+
+def test_one_step_is_said_as_one():
+    assert Decay.of([1.0, 0.3]).sentence() == (
+        "the gradient fades: less than half of it is left one step back, and 30 % of it one step back; over all of "
+        "the way it halves every 0.6 steps"
+    )

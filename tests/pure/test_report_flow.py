@@ -39,6 +39,12 @@ def test_what_explodes_goes_up():
     assert line[0][1] > line[1][1] > line[2][1]
 
 
+def test_what_rises_a_little_before_it_falls_is_drawn_to_its_end():
+    (line,) = points(falling([Line("bump", [1.0, 1.1, 1.0, 0.1, 0.01])], 400, 200))
+    assert len(line) == 5
+    assert line[1][1] < line[0][1] == line[2][1]
+
+
 def test_names_do_not_lie_on_each_other():
     svg = ElementTree.fromstring(falling([Line(f"step {n}", [1.0, 0.5]) for n in range(5)], 400, 200))
     heights = [float(t.attrib["y"]) for t in svg.findall(f"{SVG}text") if (t.text or "").startswith("step ")]

@@ -92,17 +92,17 @@ class Decay:
             return f"{what} is zero to begin with: the loss does not depend on this layer"
         if not self.steps:
             return f"{what} was not followed: there is one step"
-        back = f"{self.steps} steps back" if self.steps > 1 else "one step back"
+        back = _back(self.steps)
         match self.verdict:
             case "vanishes":
-                soon = f"less than 1 % of it is left {self.reach} steps back"
+                soon = f"less than 1 % of it is left {_back(self.reach)}"
                 rest = f" and {share(self.left)} of it {back}" if self.reach != self.steps else ""
                 return f"{what} vanishes: {soon}{rest}; {_each('halves', self.half_life)}"
             case "explodes" | "grows":
                 large = f"{back} it is {times(self.left)} as large"
                 return f"{what} {self.verdict}: {large}; {_each('doubles', self.doubling)}"
             case "fades":
-                soon = f"less than half of it is left {self.half} steps back, and {share(self.left)} of it {back}"
+                soon = f"less than half of it is left {_back(self.half)}, and {share(self.left)} of it {back}"
                 return f"{what} fades: {soon}; over all of the way {_each('halves', self.half_life)}"
         return f"{what} holds: {back} {share(self.left)} of it is left"
 
@@ -142,6 +142,10 @@ def _power(value: float) -> str:
         front, exponent = 1, exponent + 1
     raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{front}·10{raised}"
+
+
+def _back(steps: int | None) -> str:
+    return "one step back" if steps == 1 else f"{steps} steps back"
 
 
 def _each(what: str, steps: float) -> str:

@@ -8,6 +8,7 @@ from rekur.report.elements import escaped
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 16, 12, 42
 _LEAST, _MOST = -8, 8  # powers of ten that are drawn
+_ABOVE = 0.1  # of a power of ten, by which a line may rise above the topmost rule
 _SIZE = 12.5  # of text
 _APART = 15  # the least distance of two labels
 
@@ -28,7 +29,7 @@ def falling(lines: Sequence[Line], width: int, height: int, axis: str = "steps b
     shown = [line for line in lines if len(line.values)]
     tens = [math.log10(v) for line in shown for v in line.values if v > 0 and math.isfinite(v)]
     low = max(_LEAST, min(-2, math.floor(min(tens, default=0))))
-    high = min(_MOST, max(0, math.ceil(max(tens, default=0) - 0.05)))
+    high = min(_MOST, max(0, math.ceil(max(tens, default=0) - _ABOVE)))
     longest = max((len(line.values) for line in shown), default=1)
     right = width - _RIGHT
 
@@ -48,7 +49,7 @@ def falling(lines: Sequence[Line], width: int, height: int, axis: str = "steps b
     parts.append(_text(right, height - 6, axis, "end", "soft"))
     placed: list[tuple[float, float, float]] = []  # names that are there: from, to, height
     for line in shown:
-        points = [(x(distance), y(power)) for distance, power in _points(line.values, low, high)]
+        points = [(x(distance), y(power)) for distance, power in _points(line.values, low, high + _ABOVE)]
         path = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
         dashes = f"; stroke-dasharray: {line.dashes}" if line.dashes else ""
         style = f"fill: none; stroke: var(--{line.colour}); stroke-width: {line.width:g}{dashes}"
@@ -57,7 +58,7 @@ def falling(lines: Sequence[Line], width: int, height: int, axis: str = "steps b
     return f'<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">{"".join(parts)}</svg>'
 
 
-def _points(values: Sequence[float], low: int, high: int) -> list[tuple[float, float]]:
+def _points(values: Sequence[float], low: float, high: float) -> list[tuple[float, float]]:
     """Distance and power of ten, as far as the edge of the picture."""
     points: list[tuple[float, float]] = []
     for distance, value in enumerate(values):
