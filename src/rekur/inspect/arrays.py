@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rekur.errors import RekurError
+from rekur.inspect.names import xarray
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -22,8 +22,5 @@ def named_axes(
     >>> named_axes([[1.0, 2.0]], ("layer", "time"), {"layer": ["0"]}).sel(layer="0").values.tolist()
     [1.0, 2.0]
     """
-    try:
-        from xarray import DataArray
-    except ImportError:
-        raise RekurError("looking inside needs xarray, which is not here: pip install 'rekur[inspect]'") from None
-    return DataArray(np.asarray(values), dims=tuple(axes), coords=dict(labels or {}))
+    array: DataArray = xarray().DataArray(np.asarray(values), dims=tuple(axes), coords=dict(labels or {}))
+    return array

@@ -79,6 +79,17 @@ class Decay:
         """Steps in which it doubles, by the rate; infinite where it does not."""
         return math.log(2) / math.log(self.rate) if self.rate > 1 else math.inf
 
+    def brief(self, unit: str = "steps") -> str:
+        """In few words.
+
+        >>> Decay.of([0.5**i for i in range(65)]).brief("characters")
+        'vanishes, 5·10⁻²⁰ of it left 64 characters back'
+        """
+        if self.verdict == "is zero" or not self.steps:
+            return self.verdict
+        amount = f"{times(self.left)} as large" if self.left >= 100 else f"{share(self.left)} of it left"
+        return f"{self.verdict}, {amount} {self.steps} {unit} back"
+
     def sentence(self, what: str = "the gradient") -> str:
         """In plain words.
 

@@ -87,15 +87,29 @@ class Moment:
         """By layer."""
         return {name: Decay.of(self.curve.sel(layer=name).values) for name in self.layers}
 
+    @property
+    def when(self) -> str:
+        """After how much training."""
+        return f"after {self.step:,} step{'s' * (self.step != 1)}" if self.step else "before training"
+
+    @property
+    def layer(self) -> str:
+        """In which the gradient changes most on its way back."""
+        decays = self.decays
+        return max(decays, key=lambda name: abs(np.log(max(decays[name].left, 1e-300))))
+
+    @property
+    def worst(self) -> Decay:
+        """Of that layer."""
+        return self.decays[self.layer]
+
     def sentence(self) -> str:
         """What vanishes or explodes in it, and where: the layer in which the gradient changes most."""
-        decays = self.decays
-        worst = max(decays, key=lambda name: abs(np.log(max(decays[name].left, 1e-300))))
-        where = f"of layer {worst} " if len(decays) > 1 else ""
+        where = f"of layer {self.layer} " if len(self.layers) > 1 else ""
         cause = ""
-        if (radius := float(self.jacobians.sel(layer=worst).mean())) == radius:
+        if (radius := float(self.jacobians.sel(layer=self.layer).mean())) == radius:
             cause = f" (spectral radius of a step's Jacobian: {radius:.2f})"
-        return decays[worst].sentence(f"the gradient in the states {where}".rstrip()) + cause
+        return self.worst.sentence(f"the gradient in the states {where}".rstrip()) + cause
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +132,14 @@ class Flows:
         said = []
         if self.own:
             last = self.own[-1]
-            said.append(f"This model, {last.cell}, after {last.step:,} steps: {last.sentence()}.")
+            said.append(f"This model, {last.cell}, {last.when}: {last.sentence()}.")
         for cell, moments in self.beside.items():
-            for moment in dict.fromkeys((moments[0], moments[-1])):
-                when = f"after {moment.step:,} steps" if moment.step else "before training"
-                said.append(f"{cell}, {when}: {moment.sentence()}.")
+            both = dict.fromkeys((moments[0], moments[-1]))
+            said += [f"{cell}, {moment.when}: {moment.sentence()}." for moment in both]
         return said
+
+    def brief(self) -> list[str]:
+        """What is left of a gradient, a short line for each model as it is last."""
+        last = [(f"{one.cell}, this model", one) for one in self.own[-1:]]
+        last += [(f"{cell} beside it", moments[-1]) for cell, moments in self.beside.items()]
+        return [f"{name}, {moment.when}: {moment.worst.brief(self.unit)}" for name, moment in last]

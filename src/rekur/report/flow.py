@@ -48,7 +48,7 @@ followed from the loss at the first step."""
 def _travelling(result: Flows) -> str:
     looked = [(name, moments[at]) for at in (0, -1) for name, moments in result.beside.items()]
     looked.append((f"this {result.own[-1].cell}", result.own[-1]))
-    rows = [Traveller(name, _when(one), _left(one, one.layers[0])) for name, one in dict.fromkeys(looked)]
+    rows = [Traveller(name, one.when, _left(one, one.layers[0])) for name, one in dict.fromkeys(looked)]
     where = " of the lowest layer" if len(result.own[-1].layers) > 1 else ""
     caption = (
         "<b>The gradient on its way back.</b> Time goes to the right; the loss is at its end, and its gradient goes "
@@ -68,7 +68,7 @@ def _side_by_side(result: Flows) -> str:
                 Line(name, _left(moment, layer), *style)
                 for (name, moment), style in zip(moments.items(), cycle(_CELLS), strict=False)
             ]
-            when = _when(next(iter(moments.values())))
+            when = next(iter(moments.values())).when
             caption = f"<b>{escaped(when.capitalize())}</b>{_where(first, layer)}"
             figures.append(figure(caption, (476, 300), partial(falling, lines)))
     sizes = ", ".join(f"{name} {amount(count)}" for name, count in result.parameters.items())
@@ -108,7 +108,7 @@ def _over_time(moment: Moment) -> str:
         values = moment.over_time.sel(state=name).values
         lines.append(Line(name, [float(v) for v in values[~np.isnan(values)] / largest], *style))
     caption = (
-        f"<b>The whole loss</b> of this model {escaped(_when(moment))}: the length of its gradient in each "
+        f"<b>The whole loss</b> of this model {escaped(moment.when)}: the length of its gradient in each "
         "state as it leaves a step, as a share of the largest. So much does the state there count for what comes."
     )
     return "<h3>By time</h3>" + figure(caption, (1000, 260), lambda w, h: falling(lines, w, h, "step"))
@@ -178,7 +178,3 @@ def _pair(figures: Sequence[str]) -> str:
 
 def _where(moment: Moment, layer: str) -> str:
     return f", layer {escaped(layer)}" if len(moment.layers) > 1 else ""
-
-
-def _when(moment: Moment) -> str:
-    return f"after {moment.step:,} steps" if moment.step else "before training"

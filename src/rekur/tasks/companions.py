@@ -56,24 +56,25 @@ def flows(
         trained: the run's model at some steps.
         cache: a folder for prepared data.
         cells: the companions'; the run's own cell is added where it is not among them.
-        seconds: what training and measuring companions may take, about; no companions where it is 0. They learn no
-            longer than the run did.
+        seconds: what training and measuring companions may take, about, in processor time of this thread, so that
+            they learn as long where other work goes on; no companions where it is 0. They learn no longer than the
+            run did.
         progress: is told the share of the time that is over.
     """
     batch = batch_of(task)
     own = [Moment.of(task.model, batch, step=0)]
     own += [Moment.of(model, batch, step=step) for step, model in sorted(trained.items())]
-    began = time.monotonic()
+    began = time.thread_time()
     if seconds < 0:
         raise OptionError(f"seconds is {seconds}; it must be 0 or more")
     learners = _companions(task, training, cache, cells) if seconds else {}
     moments: dict[str, list[Moment]] = {name: [] for name in learners}
 
     def look() -> float:
-        since = time.monotonic()
+        since = time.thread_time()
         for name, learner in learners.items():
             moments[name].append(Moment.of(learner.task.model, batch, step=learner.step, places=1))
-        return time.monotonic() - since
+        return time.thread_time() - since
 
     device = next(task.model.parameters()).device
     with generators.borrowed(generators.defaults(device), training.seed):
@@ -82,7 +83,7 @@ def flows(
         for step in range(1, most + 1 if learners else 0):
             for learner in learners.values():
                 learner.learn(most)
-            gone = time.monotonic() - began
+            gone = time.thread_time() - began
             over = gone + cost > seconds or step == most
             progress(min(1.0, gone / seconds))
             if (step in LOOKED and gone + 2 * cost < seconds) or (over and step > 1.1 * looked):
@@ -90,7 +91,7 @@ def flows(
             if over:
                 break
     parameters = {name: _size(learner.task.model) for name, learner in learners.items()}
-    return Flows(own, moments, parameters, time.monotonic() - began, _unit(task))
+    return Flows(own, moments, parameters, time.thread_time() - began, _unit(task))
 
 
 def kept(folder: RunFolder) -> dict[int, SequenceModel]:

@@ -103,7 +103,7 @@ class Inspection(ABC):
         """What a person would say of it first, a line each."""
         if isinstance(self._flows, RekurError):
             return [("gradients", line(self._flows, str))]
-        return [("gradients", said) for said in self._flows.sentences()]
+        return [("gradients" * (not at), said) for at, said in enumerate(self._flows.brief())]
 
     @abstractmethod
     def numbers(self) -> list[Line]:
