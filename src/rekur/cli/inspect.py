@@ -66,7 +66,8 @@ def run(arguments: list[str]) -> int:
     print(printable(f"{seen.source}: {seen.amount}, by {seen.path}"))
     for name, line in seen.summary():
         print(printable(f"{name:12}{line}"))
-    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, in {duration(time.monotonic() - began)}")
+    here = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
+    print(f"{here}: {page.stat().st_size / 1e6:.1f} MB, in {duration(time.monotonic() - began)}")
     return 0
 
 
