@@ -191,7 +191,7 @@ def test_a_classifier_is_looked_at_word_by_word(root: Path, tmp_path: Path, caps
     record = seen.record("0.reverse.forget", count=2)
     assert record["0.reverse.forget"].sizes["batch"] == 2
     assert main(["inspect", str(root / "classify"), "--out", str(tmp_path / "page.html"), "--seconds", "0"]) == 0
-    assert re.search(r"^predicts +\d+\.\d% of \d+ examples right$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^predicts +\d+\.\d% of \d+ examples right, \d+\.\d+ bits per example$", capsys.readouterr().out, re.MULTILINE)
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "Gates and states" in page.text()
 

@@ -166,11 +166,12 @@ def _companions(task: ConfiguredTask, training: FitConfig, cache: Path, cells: S
     if not any(cell.structure == own.structure for cell in known.values()):
         known[own.name] = own
     make = TASKS[task.name].task_class()
+    data: dict[str, Any] = {"prepared": (task.problem, task.data)} if isinstance(task, Supervised) else {}
     found = {}
     for name, cell in known.items():
         config: Any = task.config
         axes = {axis: size for axis, size in config.sizes.items() if axis in cell.graph.axes}
-        fitting = make(replace(config, sizes=axes), cache=cache, seed=training.seed, cell=cell)
+        fitting = make(replace(config, sizes=axes), cache=cache, seed=training.seed, cell=cell, **data)
         found[name] = _Learner(fitting, training)
     return found
 

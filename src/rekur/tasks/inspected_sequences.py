@@ -59,7 +59,8 @@ class SequenceInspection(Inspection):
 
     def summary(self) -> list[Line]:
         """The loss, how much is right, and gradients."""
-        return [*(("predicts", f"{number} {what}") for number, what in self.numbers()), *super().summary()]
+        said = ", ".join(f"{number} {what}" for number, what in self.numbers())
+        return [*([("predicts", said)] if said else []), *super().summary()]
 
     def numbers(self) -> list[Line]:
         """The same for the page."""
@@ -89,7 +90,7 @@ def open_sequences(
     path: Path, saved: Checkpoint, files: Sequence[Path | str], settings: Settings
 ) -> SequenceInspection:
     """A checkpoint and sequences; for arguments and errors see `inspect_run`."""
-    predictor = rebuild(saved)
+    predictor, task = rebuild(saved), None
     if files:
         examples = predictor.problem.read_inputs(files)
         source = ", ".join(Path(name).name for name in files)
@@ -101,4 +102,4 @@ def open_sequences(
         source = f"{task.source}, the part held out for {part}"
     if not len(examples):
         raise DataError(f"{source}: there is no sequence to look at the model with")
-    return SequenceInspection(path, saved, predictor.model, source, *settings, predictor, examples)
+    return SequenceInspection(path, saved, predictor.model, source, *settings, task, predictor, examples)

@@ -195,16 +195,18 @@ def open_text(
     if length < 2:
         raise OptionError(f"length is {length}; it must be 2 or more")
     asked = tuple(map(parse, properties))
-    model, vocabulary = rebuild(saved)
+    (model, vocabulary), task = rebuild(saved), None
     if files:
         texts = read_text(map(Path, files))
         symbols, source = _first(vocabulary, texts.pieces(), unseen, length), texts.name
     else:
-        symbols, source = _held_out(path, saved, settings[0])
-        symbols = symbols[:length]
+        task = begun(path, saved, settings[0])
+        assert isinstance(task, CharLM)
+        held = task.corpus.symbols[task.corpus.ends[0] :]  # validation and test follow one another
+        symbols, source = held[:length], f"{task.source}, the part held out for validation and test"
     if len(symbols) < 2:
         raise DataError(f"the text is too short to look at a model with: {len(symbols)} {vocabulary.unit}")
-    return TextInspection(path, saved, model, source, *settings, vocabulary, symbols, asked)
+    return TextInspection(path, saved, model, source, *settings, task, vocabulary, symbols, asked)
 
 
 def _first(vocabulary: Vocabulary, pieces: Iterable[str], unseen: Unseen, length: int) -> Symbols:
@@ -215,14 +217,6 @@ def _first(vocabulary: Vocabulary, pieces: Iterable[str], unseen: Unseen, length
         if known >= length:
             break
     return np.concatenate(found)
-
-
-def _held_out(path: Path, saved: Checkpoint, cache: Path) -> tuple[Symbols, str]:
-    """A run's own text that it was not trained on: validation and test, which follow one another."""
-    task = begun(path, saved, cache)
-    assert isinstance(task, CharLM)
-    corpus = task.corpus
-    return corpus.symbols[corpus.ends[0] :], f"{task.source}, the part held out for validation and test"
 
 
 def shown(vocabulary: Vocabulary, symbols: Symbols) -> str:

@@ -54,6 +54,8 @@ class Inspection(ABC):
     seconds: float
     """That other cells may learn beside it"""
     progress: Progress
+    opened: ConfiguredTask | None
+    """What `task` is, where its data has been read already"""
 
     @property
     def folder(self) -> RunFolder | None:
@@ -66,7 +68,7 @@ class Inspection(ABC):
 
         CheckpointError where there is a checkpoint by itself, DataError where the data is gone or another one.
         """
-        return begun(self.path, self.saved, self.cache)
+        return self.opened or begun(self.path, self.saved, self.cache)
 
     @cached_property
     def training(self) -> FitConfig:

@@ -18,7 +18,7 @@ from rekur.nn import Plan, SequenceModel, Spelling
 from rekur.tasks.base import DIGEST, ConfiguredTask
 from rekur.tasks.config import CACHE, from_json
 from rekur.tasks.predictor import Predictor, Result, step_loss
-from rekur.tasks.problem import Data, Sequences, SupervisedConfig
+from rekur.tasks.problem import Data, Problem, Sequences, SupervisedConfig
 from rekur.tasks.table import find
 from rekur.train import Checkpoint, FitConfig, RunFolder, Sample, StepLoss, Table, Track, Tracks
 
@@ -37,6 +37,7 @@ class Supervised(ConfiguredTask):
         cache: a folder for prepared data.
         seed: of the first weights, of the order of examples, and of data that is generated.
         cell: instead of the configuration's, for a run whose cell is kept in its checkpoint.
+        prepared: the problem and the data, where another task of the same data has them already.
 
     Raises:
         DataError: the data cannot be read, or there is too little of it.
@@ -47,11 +48,12 @@ class Supervised(ConfiguredTask):
     model: SequenceModel
 
     def __init__(
-        self, config: SupervisedConfig, *, cache: Path = CACHE, seed: int = 0, cell: Cell | None = None
-    ) -> None:
+        self, config: SupervisedConfig, *, cache: Path = CACHE, seed: int = 0, cell: Cell | None = None,
+        prepared: tuple[Problem, Data] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.config = config.task, config
         cell = cell or load_cell(config.cell)
-        self.problem, self.data = problem, data = config.prepare(cache, seed)
+        self.problem, self.data = problem, data = prepared or config.prepare(cache, seed)
         self.unit, self.measure = problem.unit, problem.measure
         self.source, self.digest = str(data.about["source"]), data.digest
         spelling = None if problem.characters is None else Spelling(problem.characters, config.character_units)
