@@ -129,6 +129,9 @@ def test_other_texts_are_looked_at_where_one_says(root: Path, tmp_path: Path, ca
         ("def ü", [], "'ü' (U+00FC) not among the"),
         ("def ü", [], "say what becomes of them: unseen 'skip' or 'unknown'"),
         ("def in", ["--length", "1"], "length is 1; it must be 2 or more"),
+        ("def in", ["--seconds", "-1"], "seconds is -1.0; it must be 0 or more"),
+        ("def in", ["--property", "a=brackts > 1"], "there is no 'brackts'; did you mean 'brackets'"),
+        ("def in", ["--property", "a=c.isuper()"], "property 'a' fails at character 0, 'd'"),
         (
             "def in",
             ["--out", "nowhere/page.html"],
@@ -191,7 +194,8 @@ def test_a_classifier_is_looked_at_word_by_word(root: Path, tmp_path: Path, caps
     record = seen.record("0.reverse.forget", count=2)
     assert record["0.reverse.forget"].sizes["batch"] == 2
     assert main(["inspect", str(root / "classify"), "--out", str(tmp_path / "page.html"), "--seconds", "0"]) == 0
-    assert re.search(r"^predicts +\d+\.\d% of \d+ examples right, \d+\.\d+ bits per example$", capsys.readouterr().out, re.MULTILINE)
+    line = r"^predicts +\d+\.\d% of \d+ examples right, \d+\.\d+ bits per example$"
+    assert re.search(line, capsys.readouterr().out, re.MULTILINE)
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "Gates and states" in page.text()
 

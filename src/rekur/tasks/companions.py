@@ -15,7 +15,6 @@ from torch import Tensor
 
 from rekur.cells import load as load_cell
 from rekur.data import collate
-from rekur.errors import OptionError
 from rekur.inspect import Batch, Flows, Moment
 from rekur.nn import SequenceModel
 from rekur.tasks.base import ConfiguredTask
@@ -65,8 +64,6 @@ def flows(
     own = [Moment.of(task.model, batch, step=0)]
     own += [Moment.of(model, batch, step=step) for step, model in sorted(trained.items())]
     began = time.thread_time()
-    if seconds < 0:
-        raise OptionError(f"seconds is {seconds}; it must be 0 or more")
     learners = _companions(task, training, cache, cells) if seconds else {}
     moments: dict[str, list[Moment]] = {name: [] for name in learners}
 

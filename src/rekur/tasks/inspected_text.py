@@ -14,7 +14,7 @@ import torch
 from rekur.data import UNKNOWN, Symbols, Unseen, Vocabulary, read_text
 from rekur.errors import DataError, OptionError, RekurError
 from rekur.inspect import Looked, Prediction, Record, foresee, look, observe, observed, states_of
-from rekur.inspect.properties import Property, parse, standard
+from rekur.inspect.properties import Property, parse, standard, values
 from rekur.inspect.units import Units, measure
 from rekur.nn import SequenceModel
 from rekur.report import heat
@@ -206,6 +206,9 @@ def open_text(
         symbols, source = held[:length], f"{task.source}, the part held out for validation and test"
     if len(symbols) < 2:
         raise DataError(f"the text is too short to look at a model with: {len(symbols)} {vocabulary.unit}")
+    text = shown(vocabulary, symbols)
+    for one in asked:
+        values(one, text)  # what is wrong with it is said before anything else takes its time
     return TextInspection(path, saved, model, source, *settings, task, vocabulary, symbols, asked)
 
 

@@ -186,6 +186,7 @@ def inspect_run(
 
     Raises:
         CheckpointError: there is no run or no checkpoint, or its task is not known.
+        OptionError: an option makes no sense, or a property fails on the text.
         DataError: there is no data, it is gone or another one, or it has characters that the model never saw.
 
     >>> import tempfile
@@ -201,6 +202,8 @@ def inspect_run(
     >>> bool(seen.prediction.surprise[24:].mean() < 1)
     True
     """
+    if seconds < 0:
+        raise OptionError(f"seconds is {seconds}; it must be 0 or more")
     path = find_checkpoint(Path(run))
     saved = load(path)
     names = [files] if isinstance(files, Path | str) else list(files)
