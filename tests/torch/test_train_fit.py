@@ -3,7 +3,7 @@
 import math
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,14 @@ TOTAL = CONFIG.epochs * CHUNKS
 @pytest.fixture(autouse=True)
 def _events_that_straddle_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 3)
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard also where a shell that runs the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +162,7 @@ def test_that_comparison_sees_a_lost_part(lost: str, tmp_path: Path, whole: tupl
 
 
 @pytest.mark.parametrize("step", [1, 5, 6, 8, 14])
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(step: int, tmp_path: Path, whole: tuple[RunFolder, Tiny]):
     class CtrlC(Quiet):
         def step(self, at: int, loss: float) -> None:
@@ -172,6 +181,7 @@ def test_ctrl_c_ends_after_the_step_with_a_checkpoint(step: int, tmp_path: Path,
     assert same_weights(task.model, whole[1].model)
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, whole: tuple[RunFolder, Tiny]):
     class Impatient(Quiet):
         def step(self, at: int, loss: float) -> None:
