@@ -55,6 +55,17 @@ def planted() -> tuple[NDArray[np.float16], Units]:
     return states, measure(TEXT, states, untrained(2, TEXT), PROPERTIES, NAMES)
 
 
+def test_scores_have_named_axes_and_a_picture(planted):
+    _, result = planted
+    scores = result.scores
+    at = result.names.index("0.c.3"), [one.name for one in result.properties].index("brackets")
+    assert scores.sel(unit="0.c.3", property="brackets").item() == result.r2[at] > 0.3
+    bars = result.plot().axes[0]
+    best = dict(zip((label.get_text() for label in bars.get_yticklabels()), bars.patches, strict=True))
+    assert best["column  0.h.7"].get_width() == scores.sel(property="column").max()
+    assert "0.c.3 brackets" in result._repr_html_()
+
+
 def test_planted_units_are_found_and_no_others(planted):
     _, result = planted
     found = {(result.names[u], result.properties[p].name) for u, p in result.best()}

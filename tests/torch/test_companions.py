@@ -77,6 +77,15 @@ def test_the_page_has_all_of_it(found):
     assert section(Flows([])) == ""
 
 
+def test_a_notebook_shows_curves(found):
+    (axes,) = found.plot().axes
+    lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    curve = found.own[-1].curve.sel(layer="0").values
+    assert np.array_equal(lines["lstm, after 12 steps"], curve / curve[0])
+    assert set(lines) == {"lstm, after 12 steps", *(f"{cell} beside it, after 12 steps" for cell in found.beside)}
+    assert "This model, lstm" in found._repr_html_()
+
+
 def test_the_runs_own_cell_stands_beside_others(cache):
     config = replace(supervised_tiny.SignConfig(hidden=4, batch=8), cell="mgu", bidirectional=True, layers=2)
     made = Supervised(config, cache=cache, seed=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,9 @@ class Looked:
     """That saturation was counted over"""
     told: tuple[Told, ...] = ()
     """What the model says of each row that is shown, where it says something step by step"""
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{escape(one)}</p>" for one in self.sentences()) + self.record._repr_html_()
 
     def sentences(self) -> Iterator[str]:
         """What the saturation says, in plain words: a line of each layer and gate."""

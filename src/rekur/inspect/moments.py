@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from rekur.inspect.unfold import unfold
 from rekur.nn import Recurrent, SequenceModel
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from xarray import DataArray
 
 
@@ -137,6 +139,19 @@ class Flows:
             both = dict.fromkeys((moments[0], moments[-1]))
             said += [f"{cell}, {moment.when}: {moment.sentence()}." for moment in both]
         return said
+
+    def plot(self) -> Figure:
+        """Curves by layer, of each model as it is last; see `rekur.inspect.plot.curves`."""
+        from rekur.inspect.plot import curves
+
+        last = {f"{one.cell}, {one.when}": one for one in self.own[-1:]}
+        last |= {f"{cell} beside it, {moments[-1].when}": moments[-1] for cell, moments in self.beside.items()}
+        return curves(last, self.unit)
+
+    def _repr_html_(self) -> str:
+        from rekur.inspect.plot import image
+
+        return "".join(f"<p>{escape(one)}</p>" for one in self.sentences()) + image(self.plot())
 
     def brief(self) -> list[str]:
         """What is left of a gradient, a short line for each model as it is last."""

@@ -42,16 +42,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rekur.errors import OptionError, ShapeError
 from rekur.inspect import trials
+from rekur.inspect.arrays import named_axes
 from rekur.inspect.passages import Example, Passage, examples, passage, telling
 from rekur.inspect.properties import Property, values
 from rekur.inspect.readable import Share, owners, ranked, shares_of
 from rekur.inspect.scores import Floats, Target, bins, losses, shifted_scores, table_losses, whole_blocks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import DataArray
 
 _SHOWN = 2000  # characters of the excerpt
 _BYTES = 3_000_000  # of its values, at most
@@ -115,6 +122,27 @@ class Units:
     def apparent(self) -> int:
         """Units that tell a property better than every rival on this text, certain or not."""
         return len({self.units[u] for u in np.flatnonzero((self.r2 > self.rival).any(1))})
+
+    @property
+    def scores(self) -> DataArray:
+        """(unit, property) R² on held-out text, with names on the axes."""
+        labels = {"unit": list(self.names), "property": [one.name for one in self.properties]}
+        return named_axes(self.r2, ("unit", "property"), labels).rename("R²")
+
+    def plot(self) -> Figure:
+        """For each property its best unit and the strongest rival; see `rekur.inspect.plot.rivals`."""
+        from rekur.inspect.plot import rivals
+
+        return rivals(self)
+
+    def _repr_html_(self) -> str:
+        from rekur.inspect.plot import image
+
+        found = self.shares[0]
+        rows = (f"{self.names[u]} {self.properties[p].name} {self.r2[u, p]:.2f}" for u, p in self.best())
+        return f"<p>{found.count} of {found.of} units can be read</p><pre>{escape(chr(10).join(rows))}</pre>" + image(
+            self.plot()
+        )
 
     def best(self) -> list[tuple[int, int]]:
         """(column, property) of every readable column with the property that it tells best, the best first."""
