@@ -81,8 +81,11 @@ def test_a_notebook_shows_curves(found):
     (axes,) = found.plot().axes
     lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     curve = found.own[-1].curve.sel(layer="0").values
-    assert np.array_equal(lines["lstm, after 12 steps"], curve / curve[0])
-    assert set(lines) == {"lstm, after 12 steps", *(f"{cell} beside it, after 12 steps" for cell in found.beside)}
+    assert np.array_equal(lines["lstm, this model, after 12 steps"], curve / curve[0])
+    assert set(lines) == {
+        "lstm, this model, after 12 steps",
+        *(f"{cell} beside it, after 12 steps" for cell in found.beside),
+    }
     assert "This model, lstm" in found._repr_html_()
 
 

@@ -140,13 +140,17 @@ class Flows:
             said += [f"{cell}, {moment.when}: {moment.sentence()}." for moment in both]
         return said
 
+    @property
+    def last(self) -> dict[str, Moment]:
+        """Each model as it is last, by what it is called and after how much training."""
+        found = {f"{one.cell}, this model, {one.when}": one for one in self.own[-1:]}
+        return found | {f"{cell} beside it, {of[-1].when}": of[-1] for cell, of in self.beside.items()}
+
     def plot(self) -> Figure:
         """Curves by layer, of each model as it is last; see `rekur.inspect.plot.curves`."""
         from rekur.inspect.plot import curves
 
-        last = {f"{one.cell}, {one.when}": one for one in self.own[-1:]}
-        last |= {f"{cell} beside it, {moments[-1].when}": moments[-1] for cell, moments in self.beside.items()}
-        return curves(last, self.unit)
+        return curves(self.last, self.unit)
 
     def _repr_html_(self) -> str:
         from rekur.inspect.plot import image
@@ -155,6 +159,4 @@ class Flows:
 
     def brief(self) -> list[str]:
         """What is left of a gradient, a short line for each model as it is last."""
-        last = [(f"{one.cell}, this model", one) for one in self.own[-1:]]
-        last += [(f"{cell} beside it", moments[-1]) for cell, moments in self.beside.items()]
-        return [f"{name}, {moment.when}: {moment.worst.brief(self.unit)}" for name, moment in last]
+        return [f"{name}: {moment.worst.brief(self.unit)}" for name, moment in self.last.items()]
