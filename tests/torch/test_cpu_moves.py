@@ -111,6 +111,20 @@ def test_where_sequences_are(batch: int, by_row: bool, reverse: bool, gaps: bool
         assert all(m % batch == b for m, b in hoisted)
 
 
+@pytest.mark.parametrize("lead", [(5,), (SHARED_ROWS + 1,), (4, 3)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lengths_are_the_mask_that_they_make(lead: tuple[int, ...], reverse: bool):
+    """Native code makes the tables of lengths, and numpy those of a mask."""
+    steps = 20
+    lengths = torch.randint(steps + 1, lead[:1])
+    live = (torch.arange(steps) < lengths[:, None]).reshape(*lead[:1], steps, *[1] * len(lead[1:]))
+    of_mask = sequences(lead, steps, None, live.expand(lead[0], steps, *lead[1:]), reverse, None, False).tables
+    of_lengths = sequences(lead, steps, lengths, None, reverse, None, False).tables
+    assert {k for k, v in of_mask.items() if (v != of_lengths[k]).any()} == set()
+    others = sequences(lead, steps, (lengths + 1) % (steps + 1), None, reverse, None, False).tables
+    assert (of_mask["places"] != others["places"]).any()
+
+
 # ---- tensors of any form
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -249,7 +249,7 @@ def test_a_wrong_kernel_is_found(change: Change, found: set[str] | None):
 
 
 LOST: dict[str, dict[str, Any]] = {
-    "lengths": {"lengths": None, "live": None},
+    "lengths": {"lengths": None, "mask": None},
     "resets": {"reset": None},
     "reverse": {"reverse": False},
 }

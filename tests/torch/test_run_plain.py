@@ -27,20 +27,27 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return [*one] == [*other] and all(torch.equal(v, other[k]) for k, v in one.items())
 
 
+@pytest.mark.parametrize("lengths", [None, [1, 2, 0, 4], torch.tensor([5, 5, 5, 5])])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman", "layer-norm-lstm"])
-def test_a_plain_call_is_what_the_long_way_makes_of_it(name: str, reverse: bool):
+def test_a_plain_call_is_what_the_long_way_makes_of_it(
+    name: str, reverse: bool, lengths: torch.Tensor | list[int] | None
+):
     cell = load(name)
     states = {a.name: torch.full((4, 3), 0.5) for a in cell.graph.of("state")}
     for state in (None, states):
-        what = given(cell, reverse=reverse, state=state)
+        what = given(cell, reverse=reverse, state=state, lengths=lengths)
         found, wanted = plain(cell.graph, what), long_way(cell.graph, **what)
         assert found is not None
         assert found.sizes == wanted.sizes
         assert found.reverse == wanted.reverse
         for kind in ("params", "inputs", "state"):
             assert same(getattr(found, kind), getattr(wanted, kind)), kind
-        assert (found.live, found.lengths, found.reset, found.constants) == (None, None, None, {})
+        ragged = isinstance(lengths, list)
+        for kind in ("lengths", "live"):
+            mine, theirs = getattr(found, kind), getattr(wanted, kind)
+            assert torch.equal(mine, theirs) if ragged else mine is theirs is None, kind
+        assert (found.mask, found.reset, found.constants) == (None, None, {})
         assert (found.lead, found.steps, found.outputs, found.record) == ((4,), 5, (), ())
     assert not same({"a": torch.zeros(1)}, {"a": torch.ones(1)})
 
@@ -60,7 +67,6 @@ def test_a_plain_call_is_what_the_long_way_makes_of_it(name: str, reverse: bool)
         {"state": {"h": torch.zeros(4, 3), "c": torch.zeros(1, 3)}},
         {"state": {"h": torch.zeros(4, 3), "c": torch.zeros(4, 3, dtype=torch.float64)}},
         {"state": 3},
-        {"lengths": [1, 2, 3, 4]},
         {"live": torch.ones(4, 5, dtype=torch.bool)},
         {"reset": torch.ones(4, 5, dtype=torch.bool)},
         {"initial": {"h": torch.zeros(3)}},

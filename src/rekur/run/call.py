@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
@@ -40,10 +41,10 @@ class Call:
     """What a reset goes back to: the same shape"""
     constants: Mapping[str, Tensor]
     """`(B, *lattice, *axes)`; positions of a memory that are dead hold what a live one holds"""
-    live: Tensor | None
-    """`(B, T, *lattice)`, None where every step is live"""
+    mask: Tensor | None
+    """`(B, T, *lattice)`: which steps are live, where not lengths say so"""
     lengths: Tensor | None
-    """`(B,)`, where `live` came from lengths"""
+    """`(B,)`: the live steps of each row; without either every step is live"""
     reset: Tensor | None
     """`(B, T, *lattice)`: at t, the boundary between t-1 and t"""
     reverse: bool
@@ -69,6 +70,15 @@ class Call:
     def steps(self) -> int:
         """T"""
         return next(iter(self.inputs.values())).shape[1]
+
+    @cached_property
+    def live(self) -> Tensor | None:
+        """`(B, T, *lattice)`, None where every step is live."""
+        if self.lengths is None:
+            return self.mask
+        rows, *lattice = self.lead
+        live = torch.arange(self.steps, device=self.lengths.device) < self.lengths[:, None]
+        return live.reshape(*live.shape, *[1] * len(lattice)).expand(rows, self.steps, *lattice)
 
     def boundaries(self) -> Tensor | None:
         """`(B, T, *lattice)`: where the state starts anew before a step, in the direction of the scan.

@@ -90,7 +90,7 @@ class Fused:
             return "torch's layer shows no inner values"
         if len(call.lead) > 1:
             return "torch's layer knows no lattice"
-        if call.live is not None and call.lengths is None:
+        if call.mask is not None:
             return "torch's layer knows lengths, not any mask of real steps"
         return None
 

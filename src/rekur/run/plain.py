@@ -1,4 +1,4 @@
-"""The call that most make, one series of features with all steps real: checked at once where one like it has been."""
+"""The call that most make: one series of features, with lengths or whole; checked at once where one like it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from rekur.graph import Graph
 from rekur.run.call import Call
-from rekur.run.sizes import fitting
+from rekur.run.sizes import fitting, live_steps
 from rekur.run.traced import PLAIN
 
 
@@ -30,7 +30,7 @@ def plain(graph: Graph, given: Mapping[str, Any]) -> Call | None:
     params, x, state = given["params"], given["x"], given["state"]
     if type(x) not in PLAIN or not isinstance(params, Mapping) or not isinstance(state, Mapping | None):
         return None
-    if given["lengths"] is not None or given["live"] is not None or given["reset"] is not None:
+    if given["live"] is not None or given["reset"] is not None:
         return None
     if given["outputs"] or given["record"] or not isinstance(given["told"], Mapping | None):
         return None
@@ -57,10 +57,11 @@ def plain(graph: Graph, given: Mapping[str, Any]) -> Call | None:
                 return None
     else:
         return None
+    _, lengths = live_steps(given["lengths"], None, (x.shape[0], x.shape[1]), device)
     # nothing is reset, so nobody reads what a reset would go back to
     return Call(
         graph=graph, params=params, inputs={graph.of("input")[0].name: x}, state=held, initial=held, constants={},
-        live=None, lengths=None, reset=None, reverse=given["reverse"], memory={}, outputs=(), record=(),
+        mask=None, lengths=lengths, reset=None, reverse=given["reverse"], memory={}, outputs=(), record=(),
         sizes=shapes.sizes,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from rekur.run.backends import Kernel, compile
 from rekur.run.call import Call, Scan
 from rekur.run.opaque import Constants, Names, apart, flat, scan_of, together
 from rekur.run.plain import plain
-from rekur.run.sizes import Sizes, flags, lengths_to_live, series_to_live
+from rekur.run.sizes import Sizes, flags, lengths_to_live, live_steps
 from rekur.run.state import State
 from rekur.run.symbols import checked, symbolic
 
@@ -114,11 +115,18 @@ def _kernel(text: str) -> Kernel:
 
 
 def _run(kernel: Kernel, call: Call) -> Scan:
-    idle = 0 in (call.steps, *call.lead) or (
-        call.live is not None and not kernel.recorded(call.like) and not bool(call.live.any())
-    )
-    result = _nothing(call) if idle else kernel.run(call)
+    result = _nothing(call) if _idle(kernel, call) else kernel.run(call)
     return _zero_dead(call, result) if call.memory else result
+
+
+def _idle(kernel: Kernel, call: Call) -> bool:
+    if 0 in (call.steps, *call.lead):
+        return True
+    if kernel.recorded(call.like):  # which has no values to look at
+        return False
+    if call.lengths is not None:
+        return not any(call.lengths.tolist())
+    return call.mask is not None and not bool(call.mask.any())
 
 
 def _call(
@@ -182,13 +190,14 @@ def _call(
                 given[a.name] = _without_dead(given[a.name], memory[axis], len(lead) + a.axes.index(axis))
     for name in (*outputs, *record):
         graph.named(name)
-    alive, counted = series_to_live(lengths, live, tuple(sizes[a] for a in series), sizes.like.device)
-    inputs |= {k: checked(graph.name, k, inputs[k], sizes[axis], alive) for k, axis in symbols.items()}
-    return Call(
+    mask, counts = live_steps(lengths, live, tuple(sizes[a] for a in series), sizes.like.device)
+    call = Call(
         graph=graph, params=params, inputs=inputs, state={**fresh, **given}, initial=fresh, constants=held,
-        live=alive, lengths=counted, reset=flags("reset", reset, tuple(sizes[a] for a in series), sizes.like.device),
+        mask=mask, lengths=counts, reset=flags("reset", reset, tuple(sizes[a] for a in series), sizes.like.device),
         reverse=reverse, memory=memory, outputs=outputs, record=record, sizes=sizes.known,
     )  # fmt: skip
+    found = {k: checked(graph.name, k, inputs[k], sizes[axis], call.live) for k, axis in symbols.items()}
+    return replace(call, inputs=inputs | found) if found else call
 
 
 def _argument(arguments: Sequence[Argument], name: str) -> Argument:

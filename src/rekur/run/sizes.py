@@ -131,15 +131,18 @@ def _counts(counts: Tensor | Sequence[int], rows: int, size: int, device: torch.
     if traced(out):
         most = size if isinstance(size, int) else "the size of the axis"  # of which a tracer may have a symbol
         check((out >= 0) & (out <= size), f"{what} must lie in 0..{most}")
-    elif rows and not 0 <= int(out.min()) <= int(out.max()) <= size:
-        raise ShapeError(f"{what} must lie in 0..{size}, got {int(out.min())}..{int(out.max())}")
+    elif rows:
+        found = out.tolist()  # less work than to ask torch twice
+        low, high = min(found), max(found)
+        if not 0 <= low <= high <= size:
+            raise ShapeError(f"{what} must lie in 0..{size}, got {low}..{high}")
     return out
 
 
-def series_to_live(
+def live_steps(
     lengths: Tensor | Sequence[int] | None, live: Tensor | None, shape: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor | None, Tensor | None]:
-    """(mask or None where all is live, lengths or None) of a series of `shape` `(B, T, *lattice)`."""
+    """(mask, lengths) of a series of `shape` `(B, T, *lattice)`, at most one of them; None where all is live."""
     if live is not None:
         if lengths is not None:
             raise ShapeError("give lengths or live, not both")
@@ -147,10 +150,9 @@ def series_to_live(
     if lengths is None:
         return None, None
     counts = _counts(lengths, shape[0], shape[1], device, "lengths")
-    if not traced(counts) and bool((counts == shape[1]).all()):
+    if not traced(counts) and all(n == shape[1] for n in counts.tolist()):
         return None, None
-    mask = lengths_to_live(counts, shape[0], shape[1], device)
-    return mask.reshape(*mask.shape, *[1] * (len(shape) - 2)).expand(shape), counts
+    return None, counts
 
 
 def flags(what: str, v: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor | None:

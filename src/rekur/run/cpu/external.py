@@ -25,6 +25,7 @@ SIGNATURES = {
     "arrive": arguments("*moves count tid threads"),
     "depart": arguments("*moves count tid threads"),
     "transpose": arguments("*w ldw rows *out ldo c0 c1 add"),
+    "rank": arguments("*lengths batch sites steps reverse *next *active *places *rows *finals"),
 }
 """Function -> its arguments (type, name), for those who call it"""
 

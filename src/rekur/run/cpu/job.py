@@ -42,7 +42,7 @@ class Job:
             offsets = sorted({r.offset for r in code.code.reads})
             order = lattice(lead, call.steps, call.live, call.reverse, call.reset, by_row, offsets, threads)
         else:
-            order = order_of(lead, call.steps, call.lengths, call.live, call.reverse, call.reset, by_row)
+            order = order_of(lead, call.steps, call.lengths, call.mask, call.reverse, call.reset, by_row)
         return cls(code, call, order, code.frame(call.sizes, order.form, threads))
 
     def forward(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:

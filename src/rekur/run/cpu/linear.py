@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 
 import numpy as np
@@ -11,15 +10,12 @@ from torch import Tensor
 
 from rekur.run.cpu.builder import Module
 from rekur.run.cpu.driver import ENTRY
-from rekur.run.cpu.external import SIGNATURES, call_external, symbol
-from rekur.run.cpu.library import shared
+from rekur.run.cpu.external import call_external
+from rekur.run.cpu.library import native
 from rekur.run.cpu.target import Library, host, library
 from rekur.run.cpu.tile import Tile
 
 _FIELDS = ("x", "ldx", "w", "bias", "y", "ldy", "rows", "k", "panels", "threads")
-_PACK = ctypes.CFUNCTYPE(
-    None, *(ctypes.c_void_p if kind == "ptr" else ctypes.c_int64 for kind, _ in SIGNATURES["pack"])
-)
 
 
 class Linear:
@@ -37,8 +33,7 @@ class Linear:
         packed, padded = (
             torch.zeros(n, dtype=torch.float32, device="cpu") for n in (panels * columns * k, panels * columns)
         )
-        pack = _PACK(shared(target).address(symbol("pack", target.lanes)))
-        pack(weight.data_ptr(), k, outputs, k, packed.data_ptr(), 0, panels)
+        native("pack")(weight.data_ptr(), k, outputs, k, packed.data_ptr(), 0, panels)
         if bias is not None:
             padded[:outputs] = bias.detach()
         y = torch.zeros(len(x), panels * columns, dtype=torch.float32, device="cpu")

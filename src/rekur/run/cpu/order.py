@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from rekur.run.cpu.library import native
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -74,10 +77,19 @@ class Order(NamedTuple):
     addresses: Mapping[str, int]
 
     @classmethod
-    def of(cls, form: Form, tables: Mapping[str, Table]) -> Order:
-        """With tables as code reads them, and their addresses."""
-        tables = {k: np.ascontiguousarray(v) for k, v in tables.items()}
-        return cls(form, tables, {"reset": 0} | {k: v.__array_interface__["data"][0] for k, v in tables.items()})
+    def of(cls, form: Form, tables: Mapping[str, Table], known: Mapping[str, int] | None = None) -> Order:
+        """With tables as code reads them.
+
+        :param known: the addresses of those that are as code reads them already.
+        """
+        known = known or {}
+        new = {k: np.ascontiguousarray(v) for k, v in tables.items() if k not in known}
+        return cls(form, {**tables, **new}, {"reset": 0, **known, **addresses_of(new)})
+
+
+def addresses_of(tables: Mapping[str, Table]) -> dict[str, int]:
+    """Where they begin."""
+    return {k: v.__array_interface__["data"][0] for k, v in tables.items()}
 
 
 def segment_tables(chunks: Sequence[Sequence[Segment]]) -> dict[str, Table]:
@@ -95,6 +107,7 @@ class _Cut(NamedTuple):
     """
 
     tables: Mapping[str, Table]
+    addresses: Mapping[str, int]
     whose: Ints
     """Of each segment: the row, or the step"""
     start: Ints
@@ -120,7 +133,9 @@ def _cut(form: Form, by_row: bool, most: int) -> _Cut:
             chunks.append([(t * n + b, b, 1, 1, 0) for t, b, _ in one])
         limits += one
     whose, start, stop = np.array(limits, dtype=np.int64).T.copy()
-    return _Cut(segment_tables(chunks), whose, start, stop)
+    tables = segment_tables(chunks)
+    del tables["segment count"]  # which is another one for each call
+    return _Cut(tables, addresses_of(tables), whose, start, stop)
 
 
 def _form(lead: tuple[int, ...], steps: int, most: int, resets: bool) -> Form:
@@ -147,41 +162,58 @@ def sequences(
     :param lengths: `(B,)`, or `live` `(B, T, *lattice)`, a mask that may have gaps; all is live without either.
     :param by_row: whether a segment of the hoisted part must be of one row.
     """
-    batch, t = math.prod(lead), np.arange(steps)
-    if lengths is not None:
-        counts = np.repeat(lengths.numpy(), batch // lead[0])
-        alive, before = t < counts[:, None], t
-    elif live is not None:
-        alive = _by_row(live.numpy(), lead)
-        counts, before = alive.sum(1), alive.cumsum(1) - 1
+    batch, known = math.prod(lead), dict[str, int]()
+    if live is None:
+        counts = np.full(lead[0], steps) if lengths is None else lengths.numpy()
+        tables, known = _of_lengths(lead, steps, np.ascontiguousarray(counts), reverse)
     else:
-        counts, alive, before = np.full(batch, steps), np.ones((1, steps), dtype=bool), t
+        tables = _of_mask(lead, _by_row(live.numpy(), lead), reverse)
+    if reset is not None:
+        tables["reset"] = _resets(_by_row(tables["places"], lead), _by_row(reset.numpy(), lead), reverse)
+    if not by_row and lengths is None and live is None:
+        form = _form(lead, steps, SEGMENT, reset is not None)
+        spans = [(t0 * batch, t1 * batch) for t0, t1 in form.spans]
+        segments = [[(m, 0, 1, 0, min(SEGMENT, end - m)) for m in range(start, end, SEGMENT)] for start, end in spans]
+        return Order.of(form, tables | segment_tables(segments), known)
+    most = steps if by_row else SEGMENT
+    by_row = by_row or batch < SHARED_ROWS
+    form = _form(lead, steps, most, reset is not None)
+    cut = _cut(form, by_row, most)
+    live_of = np.sort(tables["finals"].ravel() // batch)[::-1] if by_row else tables["active"]
+    tables["segment count"] = cut.counts(live_of)
+    return Order.of(form, {**cut.tables, **tables}, {**cut.addresses, **known})
+
+
+def _of_lengths(
+    lead: tuple[int, ...], steps: int, lengths: Ints, reverse: bool
+) -> tuple[dict[str, Table], dict[str, int]]:
+    """Tables and their addresses; in one piece of memory, by native code, for that is to be done at every call."""
+    rows = math.prod(lead)
+    names, sizes = ("active", "places", "rows", "finals"), (steps, rows * steps, rows, rows)
+    starts = [*accumulate(sizes, initial=steps + 1)]  # before the first lies working space
+    memory = np.empty(starts[-1], dtype=np.int64)
+    at, given = (v.__array_interface__["data"][0] for v in (memory, lengths))
+    addresses = {k: at + 8 * n for k, n in zip(names, starts, strict=False)}
+    native("rank")(given, lead[0], rows // lead[0], steps, reverse, at, *addresses.values())
+    tables: dict[str, Table] = {k: memory[n : n + size] for k, n, size in zip(names, starts, sizes, strict=False)}
+    tables["places"] = tables["places"].reshape(lead[0], steps, *lead[1:])
+    return tables | {"ends": tables["rows"]}, addresses | {"ends": addresses["rows"]}
+
+
+def _of_mask(lead: tuple[int, ...], alive: Flags, reverse: bool) -> dict[str, Table]:
+    """The tables of rows `(rows, T)` that may have gaps."""
+    batch, steps = alive.shape
+    counts, before = alive.sum(1), alive.cumsum(1) - 1
     order = np.argsort(-counts, kind="stable")
     inner = np.empty_like(order)
     inner[order] = np.arange(batch)
-    rank = counts[:, None] - 1 - before if reverse else before
-    places = np.where(alive, rank * batch + inner[:, None], -1)
-    active = batch - counts[order[::-1]].searchsorted(t, side="right")
-    tables: dict[str, Table] = {
+    done = counts[:, None] - 1 - before if reverse else before
+    places = np.where(alive, done * batch + inner[:, None], -1)
+    active = batch - counts[order[::-1]].searchsorted(np.arange(steps), side="right")
+    return {
         "active": active, "places": _in_time(places, lead), "rows": inner, "ends": inner,
         "finals": counts * batch + inner,
     }  # fmt: skip
-    if reset is not None:
-        tables["reset"] = _resets(places, _by_row(reset.numpy(), lead), reverse)
-    ragged = lengths is not None or live is not None
-    if by_row or ragged:
-        most = steps if by_row else SEGMENT
-        by_row = by_row or batch < SHARED_ROWS
-        form = _form(lead, steps, most, reset is not None)
-        cut = _cut(form, by_row, most)
-        tables |= {**cut.tables, "segment count": cut.counts(counts[order] if by_row else active)}
-    else:
-        form = _form(lead, steps, SEGMENT, reset is not None)
-        spans = [(t0 * batch, t1 * batch) for t0, t1 in form.spans]
-        tables |= segment_tables(
-            [[(m, 0, 1, 0, min(SEGMENT, end - m)) for m in range(start, end, SEGMENT)] for start, end in spans]
-        )
-    return Order.of(form, tables)
 
 
 @lru_cache(maxsize=64)
@@ -204,7 +236,7 @@ def order_of(
     return sequences(lead, steps, lengths, live, reverse, reset, by_row)
 
 
-def _by_row(v: Flags, lead: tuple[int, ...]) -> Flags:
+def _by_row(v: Table, lead: tuple[int, ...]) -> Table:
     """`(B, T, *lattice)` -> `(rows, T)`"""
     return np.moveaxis(v, 1, -1).reshape(math.prod(lead), -1)
 

@@ -21,7 +21,7 @@ from rekur.run.cpu.columns import SYMBOLS
 from rekur.run.cpu.job import Job, again
 from rekur.run.cpu.kernel import Compiled, compiled
 from rekur.run.cpu.shapes import Shapes
-from rekur.run.sizes import series_to_live
+from rekur.run.sizes import live_steps
 from rekur.run.traced import stand_in
 
 _HOW = "Tensor? lengths, Tensor? live, Tensor? reset, str text, str[] extra, str[] needs, bool training, bool reverse"
@@ -56,7 +56,7 @@ class How(NamedTuple):
     def call(self, tensors: Sequence[Tensor]) -> Call:
         """The call on operands; which steps are live is as it was said."""
         call = Call(
-            graph=self.graph, params={}, inputs={}, state={}, initial={}, constants={}, live=self.live,
+            graph=self.graph, params={}, inputs={}, state={}, initial={}, constants={}, mask=self.live,
             lengths=self.lengths, reset=self.reset, reverse=self.reverse, memory={}, outputs=(), record=(),
             sizes=_sizes(self.graph, self.code, tensors),
         )  # fmt: skip
@@ -66,8 +66,8 @@ class How(NamedTuple):
         """The call on operands that hold values: what is live is checked, and left out where it says nothing."""
         sizes = _sizes(self.graph, self.code, tensors)
         series = tuple(sizes[k] for k in ("B", "T", "L") if k in sizes)
-        live, lengths = series_to_live(self.lengths, self.live, series, tensors[0].device)
-        return replace(self.call(tensors), live=live, lengths=lengths)
+        mask, lengths = live_steps(self.lengths, self.live, series, tensors[0].device)
+        return replace(self.call(tensors), mask=mask, lengths=lengths)
 
 
 def _sizes(graph: Graph, code: Compiled, tensors: Sequence[Tensor]) -> dict[str, int]:
@@ -83,8 +83,7 @@ def _sizes(graph: Graph, code: Compiled, tensors: Sequence[Tensor]) -> dict[str,
 
 def run(code: Compiled, call: Call, text: str, extra: Sequence[str], tensors: Sequence[Tensor]) -> list[Tensor]:
     """The outputs of a scan, by the registered operator."""
-    live = call.live if call.lengths is None else None
-    how = How(call.lengths, live, call.reset, text, list(extra), sorted(code.needs), code.training, call.reverse)
+    how = How(call.lengths, call.mask, call.reset, text, list(extra), sorted(code.needs), code.training, call.reverse)
     found: list[Tensor] = scan([*tensors], *how)
     return found[: 1 + len(call.state) + len(code.wiring.extra)]
 
