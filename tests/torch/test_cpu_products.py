@@ -111,7 +111,8 @@ def multiplied(f: Functions, rows: int, k: int, o: int) -> Iterator[str]:
 
 
 def summed(f: Functions, o: int, k: int, counts: list[int], batch: int, inner: int) -> Iterator[str]:
-    """gradient and column_sum: over the live rows only, added to what is there, any part of the outputs."""
+    """gradient and column_sum: over the live rows only, added to what is there or to a row for all, any part of the
+    outputs."""
     name = f"{f.target.cpu} o {o} k {k} counts {counts} of {batch} inner {inner}"
     panels, steps = f.panels(k), len(counts)
     pad_d, pad_v = f.panels(o) * f.columns + 16, panels * f.columns + 16
@@ -124,19 +125,38 @@ def summed(f: Functions, o: int, k: int, counts: list[int], batch: int, inner: i
     memory_d, memory_v = f.place(d), f.place(v)
     parts = [[0, o], [0, *range(6, o, 6), o]]
     found = []
-    for cuts in parts:
+    ones = f.place(torch.ones(panels * f.columns))
+    for cuts, itself in itertools.product(parts, (True, False)):
         g = f.place(torch.full((o, pad_v), torch.nan))
-        g[:, : panels * f.columns] = 1.0
+        if itself:
+            g[:, : panels * f.columns] = 1.0
+        i, ldi = (g, pad_v) if itself else (ones, 0)
         scratch = f.empty(total * (8 + min(WIDTH, panels * f.columns)))
         number = f.place(torch.tensor(counts))
         for o0, o1 in itertools.pairwise(cuts):
             f.gradient(
-                memory_d, pad_d, memory_v, pad_v, g, pad_v, number, steps, batch, inner, o0, o1, panels, scratch
+                memory_d,
+                pad_d,
+                memory_v,
+                pad_v,
+                i,
+                ldi,
+                g,
+                pad_v,
+                number,
+                steps,
+                batch,
+                inner,
+                o0,
+                o1,
+                panels,
+                scratch,
             )
         found.append(g)
         yield near(f"gradient, {name}", g[:, :k], want, total)
         yield "" if g[:, panels * f.columns :].isnan().all() else f"gradient, {name}: wrote beyond the panels"
-    yield "" if torch.equal(bits(found[0][:, :k]), bits(found[1][:, :k])) else f"gradient, {name}: cut, other bits"
+    alike = all(torch.equal(bits(found[0][:, :k]), bits(g[:, :k])) for g in found[1:])
+    yield "" if alike else f"gradient, {name}: cut, other bits"
     if inner == 1:
         lanes = f.target.lanes
         width = -(-o // lanes) * lanes

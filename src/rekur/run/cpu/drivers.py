@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rekur.graph import Argument
 from rekur.run.cpu.driver import Deal, Driver, barrier, own_part
 from rekur.run.cpu.external import call_external
-from rekur.run.cpu.gradients import Share
+from rekur.run.cpu.gradients import Share, products
 from rekur.run.cpu.layout import lay_out
 from rekur.run.cpu.lower import Place
 from rekur.run.cpu.moves import call_with_moves
@@ -72,23 +72,25 @@ def backward_driver(
             d.wait()
         deal.begin(c)
         for k, one_sum in enumerate(sums.values()):
-            deal.job(k, functools.partial(_add_up, d, one_sum, t0, n))
+            deal.job(k, functools.partial(_add_up, d, one_sum, c, t0, n))
         d.wait()  # for those who still read what the next chunk overwrites, and for the sums of all
 
     f.loop("0", d.chunks, "1", one)
     for share in sorted((found[0] for found in sums.values()), key=lambda s: s.by != ""):
-        _hand_over(d, share, added=share.by != "" and f"gradient {share.weight}" in sums)
+        added = share.by != "" and f"gradient {share.weight}" in sums
+        _hand_over(d, share, added, alone=bool(products(sums[share.array])))
     call_with_moves(d.module, d.record, "backward")
 
 
-def _hand_over(d: Driver, share: Share, added: bool) -> None:
-    """This thread's part of a weight's gradient, without the padding.
+def _hand_over(d: Driver, share: Share, added: bool, alone: bool) -> None:
+    """This thread's part of a weight's gradient, without the padding; nothing to do where it is added up in place.
 
     :param added: whether it is a second part, of columns; then the same thread hands over the same rows of both.
     """
     f, axes = d.f, share.axes
-    source, target = d.array(share.array), d.array(f"d weight {share.weight}")
+    target = d.array(f"d weight {share.weight}")
     if share.by:
+        source = d.array(share.array)
         k, o = (d.number(f"size {axis}") for axis in axes)
         call_external(
             f, "transpose", source, d.number(f"pad {axes[1]}"), k, target, k, *own_part(d, o, 1), str(int(added))
@@ -100,22 +102,47 @@ def _hand_over(d: Driver, share: Share, added: bool) -> None:
         rows = f.mul(rows, d.number(f"size {axis}"))
     if axes:
         size, pad = d.number(f"size {axes[-1]}"), d.number(f"pad {axes[-1]}")
+    source = _sum(d, share, alone)[0] if axes else d.array(share.array)
 
     def row(r: str) -> None:
         src, dst = f.at(source, f.mul(r, pad)), f.at(target, f.mul(r, size))
         f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {dst}, ptr {src}, i64 {f.mul(size, '4')}, i1 false)")
 
-    f.loop(*own_part(d, rows, 1), "1", row)
+    def copy() -> None:
+        f.loop(*own_part(d, rows, 1), "1", row)
+
+    f.when(f.let(f"icmp ne ptr {source}, {target}"), copy)
 
 
-def _add_up(d: Driver, shares: Sequence[Share], t0: str, steps: str, part: str) -> None:
+def _sum(d: Driver, share: Share, alone: bool) -> tuple[str, str]:
+    """(where a gradient is added up, floats from one row there to the next): where it comes out, if panels fit it.
+
+    :param alone: whether only products add to it; other sums write the padding too.
+    """
+    f, array = d.f, d.array(share.array)
+    if not alone:
+        return array, d.number(f"pad {share.axes[-1]}")
+    size, pad = (d.number(f"{kind} {share.axes[-1]}") for kind in ("size", "pad"))
+    fits = f.let(f"icmp eq i64 {f.let(f'urem i64 {size}, {d.columns}')}, 0")
+    there = f.let(f"select i1 {fits}, ptr {d.array(f'd weight {share.weight}')}, ptr {array}")
+    return there, f.let(f"select i1 {fits}, i64 {size}, i64 {pad}")
+
+
+def _add_up(d: Driver, shares: Sequence[Share], chunk: str, t0: str, steps: str, part: str) -> None:
     """A part of a sum of several shares: one after the other, so that nobody else adds to it meanwhile."""
+    alone = bool(products(shares))
+    first = d.f.let(f"icmp eq i64 {chunk}, 0") if alone else "false"
     for share in shares:
-        _share(d, share, t0, steps, part)
+        _share(d, share, t0, steps, part, alone, first)
+        first = "false"
 
 
-def _share(d: Driver, share: Share, t0: str, steps: str, part: str) -> None:
-    """A part of the outputs of one weight's gradient."""
+def _share(d: Driver, share: Share, t0: str, steps: str, part: str, alone: bool, first: str) -> None:
+    """A part of the outputs of one weight's gradient.
+
+    :param alone: whether only products add to the sum.
+    :param first: whether there is no sum yet.
+    """
     f = d.f
 
     def rows(place: Place) -> str:
@@ -149,6 +176,10 @@ def _share(d: Driver, share: Share, t0: str, steps: str, part: str) -> None:
     o0, o1 = own_part(d, d.number(f"size {out}"), 6, part)
     scratch = f.at(d.array("scratch"), f.mul("%tid", d.number("scratch")))
     pad_d = d.number(f"pad {out}")
+    g, ldg = _sum(d, share, alone)
+    before = f.let(f"select i1 {first}, ptr {d.array('zeros')}, ptr {g}")
+    ldb = f.let(f"select i1 {first}, i64 0, i64 {ldg}")
     call_external(
-        f, "gradient", d_at, pad_d, v_at, pad_v, g, pad_v, counts, steps, d.batch, repeat, o0, o1, panels, scratch
-    )
+        f, "gradient", d_at, pad_d, v_at, pad_v, before, ldb, g, ldg, counts, steps, d.batch, repeat, o0, o1, panels,
+        scratch,
+    )  # fmt: skip

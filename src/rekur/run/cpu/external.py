@@ -16,7 +16,7 @@ def arguments(text: str) -> list[tuple[str, str]]:
 
 SIGNATURES = {
     "product": arguments("*a lda *w *i ldi *c ldc rows k p0 p1"),
-    "gradient": arguments("*d ldd *v ldv *g ldg *counts steps batch inner o0 o1 panels *scratch"),
+    "gradient": arguments("*d ldd *v ldv *i ldi *g ldg *counts steps batch inner o0 o1 panels *scratch"),
     "column_sum": arguments("*d ldd *g *counts steps batch c0 c1"),
     "scatter": arguments("*d ldd *symbols *g ldg *counts steps batch c0 c1"),
     "pack": arguments("*w ldw o k *packed p0 p1"),

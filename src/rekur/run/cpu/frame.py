@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rekur.run.cpu.arena import Layout
+from rekur.run.cpu.gradients import products
 from rekur.run.cpu.memory import Code
 from rekur.run.cpu.moves import FIELDS, Move
 from rekur.run.cpu.operands import Wiring
@@ -80,13 +81,19 @@ class Frame(Shapes):
         forth = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a not in back}
         behind = {a: rows * stride for a, (rows, stride) in self.shapes.items() if whole[a] == a and a in back}
         work = {"local": self._local}
-        gradients = {s.array: self._gradient(s.axes, s.v is None) for s in code.shares}
+        alone = products(code.shares)
+        sums = {s.array: self.stride(s.axes) for s in code.shares if s.array not in alone}
+        of_products = {
+            s.array: self.stride(s.axes)
+            for s in code.shares
+            if s.array in alone and self.sizes[s.axes[-1]] % self.columns  # else it is added up where it comes out
+        }
         symbols = {c.indices: 2 * self.batch * self.steps for c in code.columns.values()}
         self.kept = self.layout_kept(self.form.follows)
         other = {a: n for a, n in forth.items() if a not in self.kept}
         self.forth = Layout(other | symbols | self._laid(code.forward) | work, inside)
-        self.cleared = Layout({a: n for a, n in behind.items() if a in cleared} | gradients, inside)
-        others = {a: n for a, n in behind.items() if a not in cleared}
+        self.cleared = Layout({a: n for a, n in behind.items() if a in cleared} | sums, inside)
+        others = {a: n for a, n in behind.items() if a not in cleared} | of_products
         self.back = Layout(others | symbols | self._laid(code.backward) | work | {"scratch": self._scratch}, inside)
         self.lives = {
             a: int(whole[a] not in self.kept) if whole[a] in forth else 2 - (whole[a] in cleared) for a in whole
@@ -108,10 +115,6 @@ class Frame(Shapes):
                 outputs, inner = sizes if one.kind == "packed" else reversed(sizes)
                 out[one.array] = -(-outputs // self.columns) * self.columns * inner
         return out
-
-    def _gradient(self, axes: tuple[str, ...], vector: bool) -> int:
-        """The room for the gradient in a weight."""
-        return self.stride(axes) if vector else self.sizes[axes[0]] * self.pad(axes[1])
 
     # ---- the record
 

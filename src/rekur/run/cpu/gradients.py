@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from rekur.errors import BackendError
@@ -77,3 +77,9 @@ def shares(
             else:
                 raise BackendError(f"the gradient of {weight!r} is not a sum over rows ({n.op})")
     return out
+
+
+def products(shares: Iterable[Share]) -> frozenset[str]:
+    """The arrays that only products add to: the first of them needs nothing there before."""
+    found = [*shares]
+    return frozenset(s.array for s in found) - {s.array for s in found if s.v is None}

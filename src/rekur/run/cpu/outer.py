@@ -15,18 +15,18 @@ NARROW = 64  # columns of V for which D is read where it lies
 
 
 def gradient_tile(m: Module, rows: int, vectors: int) -> None:
-    """G[rows, panel] += Σ_m D[m, rows] ⊗ V[m, panel]; meanwhile what comes next of G is fetched."""
+    """G[rows, panel] = initial + Σ_m D[m, rows] ⊗ V[m, panel]; meanwhile what comes next of G is fetched."""
     m.declare("void", "llvm.prefetch.p0", "ptr", "i32", "i32", "i32")
     f = m.function(
         f"gradient_tile_{rows}",
-        arguments("*d ldd *v ldv *g ldg n"),
+        arguments("*d ldd *v ldv *i ldi *g ldg n"),
         internal=True,
     )
     lanes = m.lanes
     for i in range(rows):
         following = f.at(f.at("%g", f.mul("%ldg", str(i))), str(vectors * lanes))
         f.do(f"call void @llvm.prefetch.p0(ptr {following}, i32 1, i32 3, i32 1)")
-    first = accumulators(f, "%g", "%ldg", rows, vectors)
+    first = accumulators(f, "%i", "%ldi", rows, vectors)
 
     def body(r: str, acc: list[str]) -> list[str]:
         line = f.at("%v", f.mul(r, "%ldv"))
@@ -43,7 +43,9 @@ def gradient_tile(m: Module, rows: int, vectors: int) -> None:
 
 
 def gradient(m: Module, tile: Tile) -> None:
-    """G[o0:o1] += Σ D[row] ⊗ V[row] over the live rows of some steps; G and V reach to whole panels.
+    """G[o0:o1] = initial + Σ D[row] ⊗ V[row] over the live rows of some steps; G and V reach to whole panels.
+
+    `initial` may be G itself, or one row of zeros (ldi 0).
 
     `counts` says how many rows of each step are live (times `inner`, where a row of the batch has several). Unless
     all are, they are laid side by side in `scratch`: those of V by panel, for a group of panels at a time. So is
@@ -107,15 +109,16 @@ def gradient(m: Module, tile: Tile) -> None:
                 f.do(f"store <8 x float> {x}, ptr {f.at('%scratch', f.mul(target, str(tile.rows)))}, align 4")
 
             f.when(wide, lambda: each_row(line))
-            g = f.at("%g", f.mul(o, "%ldg"))
+            g, i = f.at("%g", f.mul(o, "%ldg")), f.at("%i", f.mul(o, "%ldi"))
 
             def one(p: str) -> None:
                 laid = f.at(packed_v, f.mul(f.let(f"sub i64 {p}, {p0}"), size))
                 lies = f.at("%v", f.mul(p, str(columns)))
                 at_v = f.let(f"select i1 {dense}, ptr {lies}, ptr {laid}")
-                at_g = f.at(g, f.mul(p, str(columns)))
+                at_g, at_i = (f.at(start, f.mul(p, str(columns))) for start in (g, i))
                 at_d = f.let(f"select i1 {narrow}, ptr {d}, ptr %scratch")
-                args = [f"ptr {at_d}", f"i64 {ldd}", f"ptr {at_v}", f"i64 {ldv}", f"ptr {at_g}", "i64 %ldg"]
+                args = [f"ptr {at_d}", f"i64 {ldd}", f"ptr {at_v}", f"i64 {ldv}", f"ptr {at_i}"]
+                args += ["i64 %ldi", f"ptr {at_g}", "i64 %ldg"]
                 call_tile(f, height, range(1, tile.rows + 1), "gradient_tile", [*args, f"i64 {total}"])
 
             f.loop(p0, p1, "1", one)
