@@ -42,13 +42,12 @@ class Weights(nn.Module):
 
     def __getitem__(self, name: str) -> Tensor:
         """By the name in the graph; what torch.nn.utils.parametrize or prune put in its place is read as they say."""
-        head, _, tail = name.partition(".")
-        own: Mapping[str, Any] = self._modules if tail else self._parameters
-        inner = own.get(head)  # at every call, and torch's way takes long
-        if inner is None:
-            inner = getattr(self, head)
-        found: Tensor = inner[tail] if tail else inner
-        return found
+        *heads, last = name.split(".")
+        group: Any = self
+        for head in heads:
+            group = group._modules.get(head) or getattr(group, head)
+        found: Tensor | None = group._parameters.get(last)  # at every call, and torch's way takes long
+        return getattr(group, last) if found is None else found
 
 
 def _taken(name: str) -> str:
@@ -124,7 +123,8 @@ class Layer(nn.Module):
 
     def params(self) -> dict[str, Tensor]:
         """The weights as `scan` takes them."""
-        return {name: self.weights[name] for name in self.cell.graph.parameters}
+        weights = self.weights  # torch takes its time to find it
+        return {name: weights[name] for name in self.cell.graph.parameters}
 
     def learnt(self) -> dict[str, Tensor]:
         """What the states start from, where that is learnt."""
