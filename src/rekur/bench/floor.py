@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from ctypes import c_int64, c_void_p
 from dataclasses import dataclass
 
 import torch
 
 from rekur.bench.point import Point
 from rekur.graph import Graph, walk
-from rekur.run.cpu.external import SIGNATURES, symbol
-from rekur.run.cpu.library import shared
+from rekur.run.cpu.library import native
 from rekur.run.cpu.target import host
 from rekur.run.cpu.threads import together
 from rekur.run.cpu.tile import Tile
@@ -111,8 +109,7 @@ def _own_product(k: int) -> float:
     """The packed product of the compiled backend: `(512, k) · (k, 1024)` on every thread."""
     target = host()
     columns = Tile.of(target).vectors * target.lanes
-    kinds = [c_void_p if kind == "ptr" else c_int64 for kind, _ in SIGNATURES["product"]]
-    function = shared(target).function(symbol("product", target.lanes), kinds)
+    function = native("product")
     rows, threads, panels = 512, torch.get_num_threads(), 1024 // columns
     a, packed = torch.randn(threads, rows, k), torch.randn(panels, k, columns)
     start, c = torch.zeros(panels * columns), torch.empty(threads, rows, panels * columns)
